@@ -1,0 +1,62 @@
+/*
+ * node.h - the node as a value: what its workers share.
+ *
+ * Made once by the daemon (or a test); workers and sessions keep a pointer to
+ * it.  No socket, no clock, no thread of its own.
+ */
+#pragma once
+#include "base/clock.h"
+#include "base/err.h"
+#include "vocab/metrics.h"
+#include "vocab/settings.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
+struct conns;
+struct prefixes;
+struct worker;
+
+#define NODE_WORKERS_MAX 64
+
+/* What a command asked of the process; the daemon looks at it after each turn and at least once a second. */
+enum node_request { NODE_REQUEST_NONE, NODE_REQUEST_STOP, NODE_REQUEST_STOP_GRACEFUL };
+
+/* Facts about the process that "stats" shows and only the daemon knows. */
+struct node_facts {
+    int64_t     pid;
+    usec_t      start;            /* time of day */
+    const char *event_library;    /* e.g. "libev 4.33" */
+    unsigned    reserved_fds;
+    /* CPU used so far; called by "stats".  May be NULL. */
+    void (*cpu)(usec_t *ret_user, usec_t *ret_system);
+};
+
+struct node {
+    struct settings      *settings;   /* LIVE values are read as they are now */
+    struct store         *store;
+    struct conns         *conns;      /* node/conns.h */
+    struct prefixes      *prefixes;   /* node/prefixes.h: "stats detail" */
+    struct node_facts     facts;
+    struct worker        *workers[NODE_WORKERS_MAX];
+    unsigned              worker_count;
+    struct metrics        shared;     /* the row of the main thread: accepts, refusals */
+    struct metrics        upkeep;     /* the row of the upkeep thread */
+    struct metrics_sum    baseline;   /* of "stats reset"; under baseline_lock */
+    _Atomic int           baseline_lock;
+    _Atomic int           request;    /* enum node_request */
+    _Atomic int           accepting;  /* 1 while listeners accept */
+    _Atomic int64_t       clock_shift; /* usec; debugtime; the daemon adds it to the clock */
+};
+
+/* Makes a node: the store, the registries.  Takes nothing, keeps settings.  Gives. */
+struct node *node_new(struct settings *settings, const struct node_facts *facts, usec_t now,
+                      struct err_detail *d);
+void node_free(struct node *n);
+
+/* The next worker; NULL without memory.  Kept and freed by the node. */
+struct worker *node_add_worker(struct node *n);
+
+/* Sums all rows.  Any thread. */
+void node_metrics(struct node *n, struct metrics_sum *ret);
