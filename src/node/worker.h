@@ -8,11 +8,21 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "node/node.h"
+#include "node/txq.h"
+#include "proto/text.h"
 #include "store/store.h"
 #include "vocab/command.h"
 
 #define WORKER_RX_BYTES (64u << 10)  /* room for one read */
 #define WORKER_TX_BYTES (256u << 10) /* replies of one turn; a full one ends the turn's parsing */
+
+struct pending; /* node/pending.h */
+
+/* Where a command of the batch began, should it have to be parsed again. */
+struct worker_mark {
+    struct slice       in;
+    struct text_parser parser;
+};
 
 struct worker {
     struct node      *node;
@@ -22,12 +32,23 @@ struct worker {
     usec_t            now;      /* of this turn */
     char             *rx;       /* WORKER_RX_BYTES, and 8 bytes of slack behind */
     char             *tx;       /* WORKER_TX_BYTES */
+    size_t            tx_used;  /* bytes of tx that hold replies of the holder */
+    size_t            tx_queued; /* the first so many of them are in its queue */
     struct session   *holder;   /* whose bytes lie in rx and tx, or NULL: session.c asserts on it */
     struct session   *current;  /* whose command is being executed: "stats conns" and "quit" want it */
     struct command    batch[BATCH_MAX];
+    struct worker_mark marks[BATCH_MAX]; /* of the batch */
     struct buf        blob;     /* RPL_BLOB answers are built here; moved to the session when it sends them */
+    struct txq_pool   txq;      /* spare segments of reply queues */
+    struct pending   *pending_spare;
+    unsigned          pending_spare_count;
     bool              detail;   /* "stats detail" is on: prefixes are counted */
 };
+
+/* A worker of the node, which keeps it: called by node_add_worker() and node_free().  NULL without memory. */
+struct worker *worker_new(struct node *n, unsigned index);
+/* Its sessions are gone by then.  NULL is fine. */
+void worker_free(struct worker *w);
 
 /* Tells the worker (and its store ctx) the time of day. */
 void worker_turn(struct worker *w, usec_t now);

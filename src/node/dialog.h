@@ -1,0 +1,45 @@
+/*
+ * dialog.h - what one client says and is answered: input to commands, commands to replies.
+ *
+ * The inside of a session (session.h), which is about buffers and turns: here commands are parsed in batches,
+ * executed in three passes and answered in order.  All calls: the worker's thread, and dialog_run() while
+ * the session holds the worker's buffers.
+ */
+#pragma once
+#include "base/clock.h"
+#include "node/input.h"
+#include "node/session.h"
+#include "node/txq.h"
+#include "node/worker.h"
+#include "proto/text.h"
+#include "vocab/metrics.h"
+
+struct pending;
+
+enum dialog_protocol { DIALOG_UNKNOWN, DIALOG_TEXT, DIALOG_BINARY };
+
+/* Zeroed but for worker and accepts: a client that has not said anything. */
+struct dialog {
+    struct worker       *worker;
+    struct input         in;
+    struct txq           out;
+    struct text_parser   parser;
+    struct pending      *pending; /* the command whose value is being received, or NULL */
+    uint64_t             swallow; /* bytes of input to throw away next */
+    usec_t               active;  /* time of the last command, or bytes of a value */
+    enum session_accepts accepts;
+    enum dialog_protocol speaks;
+    bool                 work;    /* input was left although it could be executed */
+    bool                 closing; /* no more input is taken; over when out is empty */
+};
+
+/*
+ * Executes what is there until the input is used up, or there is no room for replies, or the turn was long
+ * enough (sets work in these two cases).  The time is the worker's.
+ */
+void dialog_run(struct dialog *d);
+
+/* Gives up: counts the reason, and drops input and replies. */
+void dialog_fail(struct dialog *d, enum metric reason);
+/* Drops everything held. */
+void dialog_fini(struct dialog *d);

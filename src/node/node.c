@@ -1,0 +1,110 @@
+#include "node/node.h"
+#include "node/conns.h"
+#include "node/prefixes.h"
+#include "node/worker.h"
+#include "store/store.h"
+#include <assert.h>
+#include <stdlib.h>
+
+/* The small numbers by which nodes tell their versions apart. */
+static uint8_t
+node_tag(const struct settings *s)
+{
+    struct slice name = slice_of(s->process.node_id, strlen(s->process.node_id));
+
+    return name.len > 0 ? (uint8_t)(store_hash(name) >> 56) : 0;
+}
+
+static struct store_config
+node_store_config(const struct settings *s, usec_t now)
+{
+    /* The sizes of -f and -n are only for those who ask for them: our own table wastes less. */
+    bool sized = s->given[SETTING_growth_factor] || s->given[SETTING_chunk_size];
+
+    return (struct store_config){
+        .memory_limit = s->store.memory_limit,
+        .memory_max = s->store.memory_max,
+        .item_size_max = s->store.item_size_max,
+        .factor = sized ? s->store.growth_factor : 0,
+        .chunk_min = (unsigned)s->store.chunk_size,
+        .evict = s->store.evict,
+        .no_cas = !s->store.cas,
+        .flat = !s->store.lru_segmented,
+        .items_max = (uint64_t)s->store.max_items,
+        .tombstone_life = (unsigned)(s->store.tombstone_life / USEC_PER_SEC),
+        .node_tag = node_tag(s),
+        .start = now,
+    };
+}
+
+struct node *
+node_new(struct settings *settings, const struct node_facts *facts, usec_t now,
+         struct err_detail *d)
+{
+    struct store_config config = node_store_config(settings, now);
+    struct node *n = aligned_alloc(_Alignof(struct node), sizeof *n);
+
+    assert(settings && facts);
+    if (!n) {
+        err_set(d, ERR_NOMEM, "out of memory for the node");
+        return NULL;
+    }
+    memset(n, 0, sizeof *n);
+    n->settings = settings;
+    n->facts = *facts;
+    atomic_store_explicit(&n->accepting, 1, memory_order_relaxed);
+    n->store = store_new(&config, d);
+    if (!n->store) {
+        node_free(n);
+        return NULL;
+    }
+    n->conns = conns_new();
+    n->prefixes = prefixes_new();
+    if (!n->conns || !n->prefixes) {
+        err_set(d, ERR_NOMEM, "out of memory for the node's registries");
+        node_free(n);
+        return NULL;
+    }
+    return n;
+}
+
+void
+node_free(struct node *n)
+{
+    if (!n) {
+        return;
+    }
+    for (unsigned i = 0; i < n->worker_count; i++) {
+        worker_free(n->workers[i]);
+    }
+    prefixes_free(n->prefixes);
+    conns_free(n->conns);
+    store_free(n->store);
+    free(n);
+}
+
+struct worker *
+node_add_worker(struct node *n)
+{
+    struct worker *w;
+
+    if (n->worker_count == NODE_WORKERS_MAX) {
+        return NULL;
+    }
+    w = worker_new(n, n->worker_count);
+    if (w) {
+        n->workers[n->worker_count++] = w;
+    }
+    return w;
+}
+
+void
+node_metrics(struct node *n, struct metrics_sum *ret)
+{
+    *ret = (struct metrics_sum){ { 0 } };
+    metrics_collect(ret, &n->shared);
+    metrics_collect(ret, &n->upkeep);
+    for (unsigned i = 0; i < n->worker_count; i++) {
+        metrics_collect(ret, &n->workers[i]->metrics);
+    }
+}

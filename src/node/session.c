@@ -1,0 +1,272 @@
+#include "node/session.h"
+#include "node/answer.h"
+#include "node/conns.h"
+#include "node/dialog.h"
+#include "node/pending.h"
+#include "node/worker.h"
+#include <assert.h>
+#include <stdlib.h>
+
+/*
+ * Bytes: only while more than this of a value is missing the kernel reads straight into the item, and then
+ * leaves half of it over, so that the end of the value comes in one read with what follows it.
+ */
+#define DIRECT_MIN 8192u
+
+/* Where session_rx_space() sent the bytes. */
+enum rx_target { RX_NOWHERE, RX_INPUT, RX_ITEM };
+
+struct session {
+    struct dialog    dialog;
+    struct conn_row *row;
+    size_t           rx_room;     /* bytes offered by session_rx_space() */
+    size_t           in_counted;  /* what READ_BUF_BYTES holds of us */
+    size_t           out_counted; /* what RESP_BUF_BYTES holds of us */
+    enum rx_target   rx_target;
+    bool             ended;       /* the peer sends no more */
+};
+_Static_assert(sizeof(struct session) <= 256, "an idle connection is small");
+
+struct session *
+session_new(struct worker *w, enum session_accepts accepts, struct conn_row *row)
+{
+    struct session *s = calloc(1, sizeof *s);
+
+    assert(w);
+    if (s) {
+        s->dialog.worker = w;
+        s->dialog.accepts = accepts;
+        s->dialog.active = w->now;
+        s->row = row;
+    }
+    return s;
+}
+
+/* Adds the change of one buffer's size to the two gauges that tell of it. */
+static void
+gauge_follow(struct metrics *m, enum metric count, enum metric bytes, size_t *counted, size_t is)
+{
+    if (*counted == is) {
+        return;
+    }
+    metric_add(m, count, (int64_t)(is > 0) - (int64_t)(*counted > 0));
+    metric_add(m, bytes, (int64_t)is - (int64_t)*counted);
+    *counted = is;
+}
+
+static void
+session_account(struct session *s)
+{
+    struct dialog *d = &s->dialog;
+    struct metrics *m = &d->worker->metrics;
+
+    gauge_follow(m, M_READ_BUFS, M_READ_BUF_BYTES, &s->in_counted, d->in.own.cap);
+    gauge_follow(m, M_RESP_BUFS, M_RESP_BUF_BYTES, &s->out_counted, d->out.heap_bytes);
+}
+
+/* Gives the worker's buffers back, if this session holds them. */
+static void
+session_release(struct session *s)
+{
+    struct worker *w = s->dialog.worker;
+
+    if (w->holder == s) {
+        w->holder = NULL;
+        answer_reset(w);
+    }
+}
+
+void
+session_free(struct session *s)
+{
+    if (!s) {
+        return;
+    }
+    dialog_fini(&s->dialog);
+    session_account(s);
+    session_release(s);
+    free(s);
+}
+
+/* What "stats conns" calls the state between two turns. */
+static enum conn_state
+session_state(const struct session *s)
+{
+    const struct dialog *d = &s->dialog;
+
+    if (d->closing) {
+        return CONN_CLOSING;
+    }
+    if (d->out.bytes > 0) {
+        return CONN_MWRITE;
+    }
+    if (d->pending) {
+        return CONN_NREAD;
+    }
+    if (d->swallow > 0) {
+        return CONN_SWALLOW;
+    }
+    return d->in.rest.len > 0 ? CONN_WAITING : CONN_READ;
+}
+
+bool
+session_park(struct session *s)
+{
+    struct dialog *d = &s->dialog;
+    bool ok = true;
+
+    if (!input_keep(&d->in)) {
+        dialog_fail(d, M_READ_BUF_OOM);
+        ok = false;
+    }
+    if (!txq_keep(&d->out, &d->worker->txq)) {
+        dialog_fail(d, M_RESP_BUF_OOM);
+        ok = false;
+    }
+    session_release(s);
+    session_account(s);
+    if (s->row) {
+        atomic_store_explicit(&s->row->state, session_state(s), memory_order_relaxed);
+    }
+    return ok;
+}
+
+/* One turn of work on the worker's buffers. */
+static void
+session_run(struct session *s, usec_t now)
+{
+    struct worker *w = s->dialog.worker;
+
+    if (now != w->now) {
+        worker_turn(w, now);
+    }
+    if (s->row) {
+        atomic_store_explicit(&s->row->state, CONN_PARSE_CMD, memory_order_relaxed);
+        atomic_store_explicit(&s->row->last_cmd, now, memory_order_relaxed);
+    }
+    w->current = s;
+    dialog_run(&s->dialog);
+    w->current = NULL;
+}
+
+/* Room in the item whose value is being received. */
+static struct iovec
+session_item_space(const struct session *s)
+{
+    const struct value_cursor *v = &s->dialog.pending->cursor;
+    size_t n, most = v->left - DIRECT_MIN / 2;
+    void *room = value_cursor_span(v, s->dialog.worker->node->store, &n);
+
+    return (struct iovec){ .iov_base = room, .iov_len = n < most ? n : most };
+}
+
+struct iovec
+session_rx_space(struct session *s)
+{
+    struct dialog *d = &s->dialog;
+    struct worker *w = d->worker;
+    struct iovec room = { 0 };
+
+    assert(!w->holder || w->holder == s);
+    s->rx_target = RX_NOWHERE;
+    if (!d->closing && !s->ended && !d->work && d->out.bytes < ANSWER_QUEUE_MAX) {
+        if (d->pending && d->in.rest.len == 0 && d->pending->cursor.left > DIRECT_MIN) {
+            s->rx_target = RX_ITEM;
+            room = session_item_space(s);
+        } else {
+            s->rx_target = RX_INPUT;
+            room = input_space(&d->in, w->rx, WORKER_RX_BYTES);
+            if (!room.iov_base) {
+                dialog_fail(d, M_READ_BUF_OOM);
+            }
+        }
+    }
+    s->rx_room = room.iov_len;
+    return room;
+}
+
+void
+session_rx(struct session *s, size_t n, usec_t now)
+{
+    struct dialog *d = &s->dialog;
+    struct worker *w = d->worker;
+
+    assert(n <= s->rx_room);
+    if (n == 0) {
+        return;
+    }
+    assert(!w->holder || w->holder == s);
+    w->holder = s;
+    metric_add(&w->metrics, M_BYTES_READ, (int64_t)n);
+    if (s->rx_target == RX_ITEM) {
+        value_cursor_advance(&d->pending->cursor, w->node->store, n);
+        d->active = now;
+    } else {
+        input_read(&d->in, w->rx, n);
+    }
+    s->rx_room = 0;
+    session_run(s, now);
+}
+
+void
+session_rx_end(struct session *s)
+{
+    s->ended = true;
+}
+
+bool
+session_has_work(const struct session *s)
+{
+    return s->dialog.work;
+}
+
+void
+session_resume(struct session *s, usec_t now)
+{
+    struct worker *w = s->dialog.worker;
+
+    if (s->dialog.work) {
+        assert(!w->holder || w->holder == s);
+        w->holder = s;
+        session_run(s, now);
+    }
+}
+
+int
+session_tx(struct session *s, struct iovec *iov, int max)
+{
+    return txq_iov(&s->dialog.out, &s->dialog.worker->txq, iov, max);
+}
+
+void
+session_tx_done(struct session *s, size_t n)
+{
+    struct txq *out = &s->dialog.out;
+    struct worker *w = s->dialog.worker;
+
+    txq_done(out, &w->txq, n);
+    metric_add(&w->metrics, M_BYTES_WRITTEN, (int64_t)n);
+    if (out->lent_bytes == 0 && w->holder == s) {
+        answer_reset(w);
+    }
+}
+
+bool
+session_is_over(const struct session *s)
+{
+    return s->dialog.out.bytes == 0 && (s->dialog.closing || (s->ended && !s->dialog.work));
+}
+
+usec_t
+session_last_active(const struct session *s)
+{
+    return s->dialog.active;
+}
+
+bool
+session_is_busy(const struct session *s)
+{
+    const struct dialog *d = &s->dialog;
+
+    return d->pending || d->swallow > 0 || d->out.bytes > 0;
+}

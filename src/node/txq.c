@@ -1,0 +1,339 @@
+#include "node/txq.h"
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define POOL_MAX  1024u          /* spare segments a worker keeps */
+#define BLOCK_MIN 512u           /* bytes; so that a trickle of short replies shares a block */
+#define BLOCK_MAX (64u << 10)    /* bytes; only a single larger piece makes a larger block */
+
+enum txq_kind { TXQ_LENT, TXQ_BLOCK, TXQ_BLOB, TXQ_ITEM };
+
+/* Heap memory that several segments may point into. */
+struct txq_block {
+    size_t refs; /* segments */
+    size_t cap, used;
+    char   bytes[];
+};
+
+struct txq_segment {
+    struct txq_segment *next;
+    enum txq_kind       kind;
+    size_t              left;          /* bytes still to be sent */
+    union {
+        struct {
+            const char       *ptr;
+            struct txq_block *block;   /* TXQ_BLOCK */
+            char             *blob;    /* TXQ_BLOB: what free() wants */
+            size_t            blob_cap;
+        } bytes;
+        struct value_cursor cursor;    /* TXQ_ITEM */
+    } u;
+};
+
+void
+txq_pool_init(struct txq_pool *p, struct store_ctx *ctx)
+{
+    *p = (struct txq_pool){ .ctx = ctx };
+}
+
+void
+txq_pool_fini(struct txq_pool *p)
+{
+    while (p->spare) {
+        struct txq_segment *s = p->spare;
+
+        p->spare = s->next;
+        free(s);
+    }
+    p->spare_count = 0;
+}
+
+static struct txq_segment *
+segment_new(struct txq_pool *p)
+{
+    struct txq_segment *s = p->spare;
+
+    if (s) {
+        p->spare = s->next;
+        p->spare_count--;
+        return s;
+    }
+    return malloc(sizeof *s);
+}
+
+/* Drops what the segment holds, not the segment's place in the queue. */
+static void
+segment_free(struct txq *q, struct txq_pool *p, struct txq_segment *s)
+{
+    switch (s->kind) {
+    case TXQ_LENT:
+        break;
+    case TXQ_BLOCK:
+        if (--s->u.bytes.block->refs == 0) {
+            q->heap_bytes -= s->u.bytes.block->cap;
+            free(s->u.bytes.block);
+        }
+        break;
+    case TXQ_BLOB:
+        q->heap_bytes -= s->u.bytes.blob_cap;
+        free(s->u.bytes.blob);
+        break;
+    case TXQ_ITEM:
+        store_unpin(p->ctx, s->u.cursor.item);
+        break;
+    }
+    if (p->spare_count == POOL_MAX) {
+        free(s);
+        return;
+    }
+    s->next = p->spare;
+    p->spare = s;
+    p->spare_count++;
+}
+
+static void
+segment_append(struct txq *q, struct txq_segment *s)
+{
+    s->next = NULL;
+    if (q->last) {
+        q->last->next = s;
+    } else {
+        q->first = s;
+    }
+    q->last = s;
+    q->bytes += s->left;
+}
+
+bool
+txq_lend(struct txq *q, struct txq_pool *p, const char *bytes, size_t n)
+{
+    struct txq_segment *s = q->last;
+
+    if (n == 0) {
+        return true;
+    }
+    if (s && s->kind == TXQ_LENT && s->u.bytes.ptr + s->left == bytes) {
+        s->left += n;
+        q->bytes += n;
+        q->lent_bytes += n;
+        return true;
+    }
+    s = segment_new(p);
+    if (!s) {
+        return false;
+    }
+    s->kind = TXQ_LENT;
+    s->left = n;
+    s->u.bytes.ptr = bytes;
+    segment_append(q, s);
+    q->lent_bytes += n;
+    return true;
+}
+
+/* A block with room for n bytes more: the last one's if it has it, else a new one (refs 0). */
+static struct txq_block *
+block_find(struct txq *q, size_t n)
+{
+    struct txq_block *b;
+    size_t cap;
+
+    if (q->last && q->last->kind == TXQ_BLOCK) {
+        b = q->last->u.bytes.block;
+        if (b->cap - b->used >= n) {
+            return b;
+        }
+    }
+    /* Grows with the queue, so that a long one is made of few blocks. */
+    cap = q->bytes < BLOCK_MIN ? BLOCK_MIN : q->bytes > BLOCK_MAX ? BLOCK_MAX : q->bytes;
+    cap = n > cap ? n : cap;
+    b = malloc(sizeof *b + cap);
+    if (b) {
+        *b = (struct txq_block){ .cap = cap };
+        q->heap_bytes += cap;
+    }
+    return b;
+}
+
+bool
+txq_copy(struct txq *q, struct txq_pool *p, const char *bytes, size_t n)
+{
+    struct txq_segment *s = q->last;
+    struct txq_block *b;
+
+    if (n == 0) {
+        return true;
+    }
+    b = block_find(q, n);
+    if (!b) {
+        return false;
+    }
+    memcpy(b->bytes + b->used, bytes, n);
+    if (b->refs == 0 || s->u.bytes.ptr + s->left != b->bytes + b->used) {
+        s = segment_new(p);
+        if (!s) {
+            if (b->refs == 0) {
+                q->heap_bytes -= b->cap;
+                free(b);
+            }
+            return false;
+        }
+        s->kind = TXQ_BLOCK;
+        s->left = 0;
+        s->u.bytes.ptr = b->bytes + b->used;
+        s->u.bytes.block = b;
+        b->refs++;
+        segment_append(q, s);
+    }
+    b->used += n;
+    s->left += n;
+    q->bytes += n;
+    return true;
+}
+
+bool
+txq_give(struct txq *q, struct txq_pool *p, struct buf *b)
+{
+    struct txq_segment *s;
+
+    if (b->len == 0) {
+        buf_free(b);
+        return true;
+    }
+    s = segment_new(p);
+    if (!s) {
+        return false;
+    }
+    s->kind = TXQ_BLOB;
+    s->left = b->len;
+    s->u.bytes.ptr = b->ptr;
+    s->u.bytes.blob = b->ptr;
+    s->u.bytes.blob_cap = b->cap;
+    q->heap_bytes += b->cap;
+    *b = (struct buf){ 0 };
+    segment_append(q, s);
+    return true;
+}
+
+bool
+txq_pin(struct txq *q, struct txq_pool *p, struct item *item)
+{
+    struct txq_segment *s = segment_new(p);
+
+    if (!s) {
+        store_unpin(p->ctx, item);
+        return false;
+    }
+    s->kind = TXQ_ITEM;
+    value_cursor_init(&s->u.cursor, store_of(p->ctx), item);
+    s->left = s->u.cursor.left;
+    segment_append(q, s);
+    return true;
+}
+
+int
+txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, int max)
+{
+    int count = 0;
+
+    for (const struct txq_segment *s = q->first; s && count < max; s = s->next) {
+        if (s->kind == TXQ_ITEM) {
+            int spans = value_cursor_iov(&s->u.cursor, store_of(p->ctx), iov + count, max - count);
+            size_t seen = 0;
+
+            for (int i = 0; i < spans; i++) {
+                seen += iov[count + i].iov_len;
+            }
+            count += spans;
+            if (seen < s->left) {
+                break; /* what follows may not overtake the rest of this value */
+            }
+        } else {
+            union { const char *in; char *out; } ptr = { .in = s->u.bytes.ptr }; /* only read */
+
+            iov[count++] = (struct iovec){ .iov_base = ptr.out, .iov_len = s->left };
+        }
+    }
+    return count;
+}
+
+/* Moves the segment's start forward over n sent bytes. */
+static void
+segment_advance(struct txq *q, struct txq_pool *p, struct txq_segment *s, size_t n)
+{
+    const struct store *store = store_of(p->ctx);
+
+    s->left -= n;
+    if (s->kind != TXQ_ITEM) {
+        s->u.bytes.ptr += n;
+        q->lent_bytes -= s->kind == TXQ_LENT ? n : 0;
+        return;
+    }
+    while (n > 0) {
+        size_t span, step;
+
+        value_cursor_span(&s->u.cursor, store, &span);
+        assert(span > 0);
+        step = span < n ? span : n;
+        value_cursor_advance(&s->u.cursor, store, step);
+        n -= step;
+    }
+}
+
+void
+txq_done(struct txq *q, struct txq_pool *p, size_t n)
+{
+    assert(n <= q->bytes);
+    q->bytes -= n;
+    while (q->first) {
+        struct txq_segment *s = q->first;
+
+        if (s->left > n) {
+            segment_advance(q, p, s, n);
+            return;
+        }
+        n -= s->left;
+        q->lent_bytes -= s->kind == TXQ_LENT ? s->left : 0;
+        q->first = s->next;
+        segment_free(q, p, s);
+    }
+    q->last = NULL;
+    assert(n == 0 && q->bytes == 0 && q->lent_bytes == 0 && q->heap_bytes == 0);
+}
+
+bool
+txq_keep(struct txq *q, struct txq_pool *p)
+{
+    struct txq old = *q;
+
+    if (q->lent_bytes == 0) {
+        return true;
+    }
+    *q = (struct txq){ .heap_bytes = old.heap_bytes };
+    for (struct txq_segment *s = old.first, *next; s; s = next) {
+        next = s->next;
+        if (s->kind != TXQ_LENT) {
+            segment_append(q, s);
+            continue;
+        }
+        if (!txq_copy(q, p, s->u.bytes.ptr, s->left)) {
+            segment_append(q, s);
+            s->next = next; /* the rest hangs behind, so that txq_drop() finds it */
+            return false;
+        }
+        segment_free(q, p, s);
+    }
+    return true;
+}
+
+void
+txq_drop(struct txq *q, struct txq_pool *p)
+{
+    while (q->first) {
+        struct txq_segment *s = q->first;
+
+        q->first = s->next;
+        segment_free(q, p, s);
+    }
+    *q = (struct txq){ 0 };
+}

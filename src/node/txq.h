@@ -1,0 +1,64 @@
+/*
+ * txq.h - the replies of one connection that are still to be sent, in order.
+ *
+ * A queue of segments: bytes in a buffer of the worker (lent to the queue), bytes in heap blocks of
+ * its own, and values that are sent from the slab without a copy (pinned items).  Segments come from
+ * a pool of the worker, so a queue that empties within a turn allocates nothing; only txq_keep(), which
+ * moves lent bytes to the heap because the worker needs its buffer back, and values too large
+ * for that buffer ask malloc for memory.
+ *
+ * Later kinds of segments, such as a hole for an answer that another node still owes, only have to say
+ * how many bytes are ready.  No socket: bytes leave by txq_iov() and txq_done().  All calls: the
+ * worker's thread.
+ */
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+#include "store/store.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+struct txq_segment; /* txq.c */
+
+/* Spare segments of one worker. */
+struct txq_pool {
+    struct store_ctx   *ctx;   /* kept: pins are dropped through it */
+    struct txq_segment *spare;
+    size_t              spare_count;
+};
+
+/* A zeroed struct is an empty queue. */
+struct txq {
+    struct txq_segment *first, *last;
+    size_t              bytes;      /* to be sent, values included */
+    size_t              lent_bytes; /* those among them that lie in the worker's buffer */
+    size_t              heap_bytes; /* memory that the queue owns: blocks, not segments, not items */
+};
+
+void txq_pool_init(struct txq_pool *p, struct store_ctx *ctx);
+/* Frees the spare segments; every queue has been dropped by then. */
+void txq_pool_fini(struct txq_pool *p);
+
+/*
+ * Each of these puts n bytes behind what is queued; n may be 0.  False: no memory, and the queue is as
+ * it was.
+ */
+/* Bytes lent until they are sent or txq_keep(). */
+MUST_CHECK bool txq_lend(struct txq *q, struct txq_pool *p, const char *bytes, size_t n);
+/* A copy of the bytes, in blocks of the queue's own. */
+MUST_CHECK bool txq_copy(struct txq *q, struct txq_pool *p, const char *bytes, size_t n);
+/* The whole of *b: taken if it succeeds, and *b is empty then. */
+MUST_CHECK bool txq_give(struct txq *q, struct txq_pool *p, struct buf *b);
+/* The value of a pinned item; the pin is taken, and dropped when the value is sent (on failure at once). */
+MUST_CHECK bool txq_pin(struct txq *q, struct txq_pool *p, struct item *item);
+
+/* Up to max spans to send, in order; lent until any other call on the queue. */
+int txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, int max);
+/* The first n bytes are sent; n is at most q->bytes.  Drops pins and frees blocks behind it. */
+void txq_done(struct txq *q, struct txq_pool *p, size_t n);
+
+/* Copies what is lent into blocks of its own.  False: no memory; the queue is then only good for txq_drop(). */
+MUST_CHECK bool txq_keep(struct txq *q, struct txq_pool *p);
+/* Throws everything away, pins included. */
+void txq_drop(struct txq *q, struct txq_pool *p);

@@ -1,0 +1,60 @@
+#include "node/worker.h"
+#include "node/pending.h"
+#include <assert.h>
+#include <stdlib.h>
+
+/* The kernel copies into and out of these two at every turn: whole cache lines, and the slack behind rx
+ * lets a scanner look at words. */
+#define RX_SLACK 64u
+
+struct worker *
+worker_new(struct node *n, unsigned index)
+{
+    struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof *w);
+
+    assert(n);
+    if (!w) {
+        return NULL;
+    }
+    memset(w, 0, sizeof *w);
+    w->node = n;
+    w->index = index;
+    w->detail = SETTINGS_LIVE(n->settings->admin.detail_enabled);
+    w->rx = aligned_alloc(64, WORKER_RX_BYTES + RX_SLACK);
+    w->tx = aligned_alloc(64, WORKER_TX_BYTES);
+    w->ctx = store_ctx_new(n->store, &w->metrics);
+    if (!w->rx || !w->tx || !w->ctx) {
+        worker_free(w);
+        return NULL;
+    }
+    memset(w->rx + WORKER_RX_BYTES, 0, RX_SLACK);
+    txq_pool_init(&w->txq, w->ctx);
+    metric_add(&w->metrics, M_READ_BUFS, 1);
+    metric_add(&w->metrics, M_READ_BUF_BYTES, WORKER_RX_BYTES);
+    return w;
+}
+
+void
+worker_free(struct worker *w)
+{
+    if (!w) {
+        return;
+    }
+    assert(!w->holder);
+    pending_fini(w);
+    txq_pool_fini(&w->txq);
+    buf_free(&w->blob);
+    if (w->ctx) {
+        store_ctx_free(w->ctx);
+    }
+    free(w->rx);
+    free(w->tx);
+    free(w);
+}
+
+void
+worker_turn(struct worker *w, usec_t now)
+{
+    w->now = now;
+    store_turn(w->ctx, now);
+}
