@@ -1,7 +1,8 @@
 /*
  * buf.h - bytes that grow: a heap buffer with a length and a capacity.
  *
- * A zeroed struct is an empty buffer.  Growing at least doubles, so appending n bytes one by one costs O(n).
+ * A zeroed struct is an empty buffer.  Growing at least doubles, so appending n bytes one by one
+ * costs O(n).
  */
 #pragma once
 #include "base/err.h"

@@ -7,8 +7,8 @@
  * the order of precedence: defaults, file, environment, arguments, then live changes.
  *
  * Text forms: BOOL yes/no/on/off/true/false/1/0; BYTES a number with k, m, g or t (1024 each),
- * bare: bytes; USEC a number with us, ms, s, m, h or d, bare: seconds; OCTAL digits 0..7; CHOICE one
- * of its words.
+ * bare: bytes; USEC a number with us, ms, s, m, h or d, bare: seconds; OCTAL digits 0..7; CHOICE
+ * one of its words.
  *
  * A struct settings is a plain value without pointers: copy it as you like.  A module is given the
  * section that concerns it (const struct settings_store *), not the whole.  One thread changes
