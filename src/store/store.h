@@ -172,7 +172,6 @@ struct store_txn {
     struct item      *raw;     /* what lies in the table, dead or a tombstone; private to store/ */
     void             *bucket;  /* private to store/ */
     void             *slot;
-    struct item      *garbage; /* private: freed by store_unlock() */
 };
 
 /* Locks the key's bucket and looks.  An expired or flushed item counts as absent (and is removed). */
@@ -182,6 +181,7 @@ void store_unlock(struct store_txn *t);
 /*
  * Publishes a private item under the key, in place of what was there.  Takes *item.  Gives it a version
  * above both the clock and the old version, and returns that version; t->old is the new item afterwards.
+ * 0: no memory for the table; the item is gone, what was there stays.
  */
 uint64_t store_publish(struct store_txn *t, struct item **item);
 /*

@@ -1,0 +1,311 @@
+/*
+ * alloc.c - chunks and items: getting memory for them and giving it back.
+ */
+#include "store/impl.h"
+
+#include <assert.h>
+
+/* A store under heavy load may lose what it evicted to another thread a few times, not for ever. */
+#define TAKE_ROUNDS 64
+
+static bool
+chunk_is_draining(const struct slab *s, const struct item *chunk)
+{
+    const struct page *p = &s->pages[slab_page_of(s, chunk)];
+
+    return atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_DRAINING;
+}
+
+struct item *
+chunk_take_free(struct store_ctx *c, uint8_t class_id)
+{
+    struct slab *s = &c->store->slab;
+    struct stock *stock = &c->stocks[class_id];
+
+    while (stock->count > 0) {
+        struct item *chunk = stock->chunk[--stock->count];
+        if (!chunk_is_draining(s, chunk)) {
+            return chunk;
+        }
+        slab_give(s, chunk);
+    }
+    struct item *got[STOCK_MAX / 2];
+    unsigned max = s->classes[class_id].chunk <= STOCK_CHUNK_MAX ? STOCK_MAX / 2 : 1;
+    unsigned n = slab_take(s, class_id, got, max);
+    for (unsigned i = 1; i < n; i++) {
+        stock->chunk[stock->count++] = got[i];
+    }
+    return n > 0 ? got[0] : NULL;
+}
+
+struct item *
+chunk_take(struct store_ctx *c, uint8_t class_id)
+{
+    struct slab_class *k = &c->store->slab.classes[class_id];
+
+    for (unsigned round = 0; round < TAKE_ROUNDS; round++) {
+        struct item *chunk = chunk_take_free(c, class_id);
+        if (chunk != NULL) {
+            /* Who still reads the chunk's last item must see the bucket that dropped it move. */
+            atomic_thread_fence(memory_order_release);
+            return chunk;
+        }
+        metric_add(c->metrics, M_DIRECT_RECLAIMS, 1);
+        if (!evict_one(c, class_id) && !move_steal(c, class_id)) {
+            break;
+        }
+    }
+    spin_lock(&k->lock);
+    k->figures.outofmemory++;
+    spin_unlock(&k->lock);
+    return NULL;
+}
+
+void
+chunk_give(struct store_ctx *c, struct item *chunk)
+{
+    struct slab *s = &c->store->slab;
+    uint8_t class_id = slab_class_of(s, chunk);
+    struct stock *stock = &c->stocks[class_id];
+
+    slab_wipe(chunk);
+    if (stock->count < STOCK_MAX && s->classes[class_id].chunk <= STOCK_CHUNK_MAX &&
+        !chunk_is_draining(s, chunk)) {
+        stock->chunk[stock->count++] = chunk;
+        return;
+    }
+    slab_give(s, chunk);
+}
+
+static void
+pieces_free(struct store_ctx *c, uint64_t handle)
+{
+    while (handle != 0) {
+        struct item *piece = slab_item(&c->store->slab, handle);
+        handle = item_load_version(piece);
+        chunk_give(c, piece);
+    }
+}
+
+void
+item_release(struct store_ctx *c, struct item *it)
+{
+    if (item_meta(it) & ITEM_IS_BIG) {
+        struct item_big *big = item_big(it);
+        uint32_t refs = atomic_fetch_sub_explicit(&big->refs, 1, memory_order_acq_rel);
+        assert(refs > 0);
+        if (refs > 1) {
+            return;
+        }
+        pieces_free(c, atomic_load_explicit(&big->piece, memory_order_relaxed));
+    }
+    chunk_give(c, it);
+}
+
+/* Chains pieces for the whole value behind a private item's head. */
+static bool
+pieces_make(struct store_ctx *c, struct item *it, uint32_t value_len)
+{
+    struct slab *s = &c->store->slab;
+    struct item *last = NULL;
+    struct item_big *big = item_big(it);
+
+    for (uint32_t left = value_len; left > 0;) {
+        uint8_t id = class_for_piece(&s->table, left, PIECE_HEADER);
+        struct item *chunk = chunk_take(c, id);
+        if (chunk == NULL) {
+            return false;
+        }
+        uint32_t room = s->table.chunk[id] - PIECE_HEADER;
+        uint32_t n = left < room ? left : room;
+        item_store_version(chunk, 0);
+        item_set_seen(chunk, n);
+        item_store_word(chunk, 16, slab_handle(s, it));
+        item_set_meta(chunk, meta_with_kind(0, ITEM_PIECE));
+        uint64_t handle = slab_handle(s, chunk);
+        if (last == NULL) {
+            atomic_store_explicit(&big->piece, handle, memory_order_relaxed);
+        } else {
+            item_store_version(last, handle);
+        }
+        last = chunk;
+        left -= n;
+    }
+    return true;
+}
+
+static uint32_t
+spec_layout(const struct store_spec *spec)
+{
+    if (spec->value_len >= ITEM_BIG) {
+        return ITEM_LAYOUT;
+    }
+    uint32_t layout = 0;
+    if (spec->expires != 0 || spec->client_flags != 0) {
+        layout |= ITEM_HAS_EXT;
+    }
+    if (spec->client_flags > UINT16_MAX) {
+        layout |= ITEM_HAS_FLAGS;
+    }
+    if (spec->cas != 0) {
+        layout |= ITEM_HAS_CAS;
+    }
+    return layout;
+}
+
+static void
+item_fill(struct item *it, uint32_t meta, const struct store_spec *spec)
+{
+    item_store_version(it, 0);
+    item_set_seen(it, 0);
+    if (meta & ITEM_IS_BIG) {
+        struct item_big *big = item_big(it);
+        atomic_store_explicit(&big->size, spec->value_len, memory_order_relaxed);
+        atomic_store_explicit(&big->refs, 1, memory_order_relaxed);
+        atomic_store_explicit(&big->piece, 0, memory_order_relaxed);
+    }
+    if (meta & ITEM_HAS_EXT) {
+        bool wide = (meta & ITEM_HAS_FLAGS) != 0;
+        item_set_ext(it, meta, (struct item_ext){ spec->expires, 0, wide ? 0 : (uint16_t)spec->client_flags });
+        if (wide) {
+            item_store_word(it, meta_ext_at(meta) + 8, spec->client_flags);
+        }
+    }
+    if (meta & ITEM_HAS_CAS) {
+        item_store_word(it, meta_cas_at(meta), spec->cas);
+    }
+    item_put_bytes(it, meta_key_at(meta), spec->key.ptr, spec->key.len);
+    item_set_meta(it, meta);
+}
+
+struct item *
+item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout)
+{
+    struct slab *s = &c->store->slab;
+    uint32_t meta = spec_layout(spec) | layout | (uint32_t)spec->key.len;
+
+    assert(spec->key.len >= 1 && spec->key.len <= UINT8_MAX);
+    meta = meta_with_kind(meta | (spec->key_binary ? ITEM_KEY_BINARY : 0), ITEM_PRIVATE);
+    if (!(meta & ITEM_IS_BIG)) {
+        meta |= spec->value_len << ITEM_SIZE_SHIFT;
+    }
+    uint32_t head = meta_key_at(meta) + (uint32_t)spec->key.len;
+    bool whole = spec->value_len <= s->table.item_max - head;
+    uint8_t id = class_for(&s->table, whole ? head + spec->value_len : head);
+    struct item *it = chunk_take(c, id);
+    if (it == NULL) {
+        return NULL;
+    }
+    item_fill(it, meta, spec);
+    if (!whole && !pieces_make(c, it, spec->value_len)) {
+        item_release(c, it);
+        return NULL;
+    }
+    return it;
+}
+
+struct item *
+item_reshape(struct store_ctx *c, struct item *old, uint32_t layout)
+{
+    uint32_t meta = item_meta(old);
+    uint64_t room[ITEM_BIG / 8 + 2];
+    uint64_t key_room[34];
+
+    assert(!(meta & ITEM_IS_BIG)); /* those have every layout bit */
+    uint32_t key_len = meta_key_len(meta), size = item_size(old, meta), at = meta_key_at(meta);
+    const struct store_spec spec = {
+        .key = slice_of(item_get_bytes(old, at, key_len, key_room), key_len),
+        .value_len = size,
+        .client_flags = item_flags(old, meta),
+        .expires = item_ext(old, meta).expires,
+        .cas = item_own_cas(old, meta),
+        .key_binary = (meta & ITEM_KEY_BINARY) != 0,
+    };
+    struct item *it = item_make(c, &spec, layout);
+    if (it == NULL) {
+        return NULL;
+    }
+    item_write(c, it, 0, item_get_bytes(old, at + key_len, size, room), size);
+    item_set_seen(it, item_seen(old));
+    uint32_t keep = ITEM_STALE | ITEM_WIN_SENT | ITEM_TOMBSTONE;
+    item_set_meta(it, item_meta(it) | (meta & keep));
+    if (item_meta(it) & ITEM_HAS_EXT) {
+        struct item_ext x = item_ext(it, item_meta(it));
+        x.touches = item_ext(old, meta).touches;
+        item_set_ext(it, item_meta(it), x);
+    }
+    return it;
+}
+
+uint32_t
+item_total_bytes(const struct store *s, const struct item *it)
+{
+    uint32_t meta = item_meta(it);
+
+    (void)s;
+    return meta_key_at(meta) + meta_key_len(meta) + item_size(it, meta);
+}
+
+/* -- the public face ---------------------------------------------------------------------------- */
+
+bool
+store_fits(const struct store *s, const struct store_spec *spec)
+{
+    /* memcached's item header, cas, the key's NUL and the value's "\r\n": so that -I means the same. */
+    size_t n = 48 + 8 + spec->key.len + 1 + (spec->client_flags != 0 ? 4 : 0) + (size_t)spec->value_len + 2;
+
+    return n <= s->config.item_size_max;
+}
+
+struct item *
+store_alloc(struct store_ctx *c, const struct store_spec *spec)
+{
+    const struct store_config *config = &c->store->config;
+
+    if (config->items_max != 0 && !config->evict &&
+        atomic_load_explicit(&c->store->table.keys, memory_order_relaxed) >= (int64_t)config->items_max) {
+        return NULL;
+    }
+    return item_make(c, spec, 0);
+}
+
+void
+store_drop(struct store_ctx *c, struct item *item)
+{
+    if (item != NULL) {
+        assert(meta_kind(item_meta(item)) == ITEM_PRIVATE);
+        item_release(c, item);
+    }
+}
+
+void
+store_unpin(struct store_ctx *c, struct item *item)
+{
+    item_release(c, item);
+}
+
+uint32_t
+item_value_len(const struct item *item)
+{
+    return item_size(item, item_meta(item));
+}
+
+uint32_t
+item_client_flags(const struct item *item)
+{
+    return item_flags(item, item_meta(item));
+}
+
+struct slice
+item_key(const struct item *item)
+{
+    uint32_t meta = item_meta(item);
+
+    return slice_of((const char *)item + meta_key_at(meta), meta_key_len(meta));
+}
+
+uint8_t
+item_class(const struct store *s, const struct item *item)
+{
+    return slab_class_of(&s->slab, item);
+}

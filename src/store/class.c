@@ -1,0 +1,128 @@
+#include "store/class.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define FINE_MIN    32u
+#define FINE_STEP   8u
+#define FINE_UNTIL  256u
+#define FINE_FACTOR 1.08
+
+/* memcached's figures, so that an explicit factor gives its class ids. */
+#define COMPAT_HEADER    48u
+#define COMPAT_CHUNK_MAX (512u << 10)
+#define COMPAT_CLASSES   63u
+
+static uint32_t
+size_align(uint32_t size)
+{
+    return (size + 7) & ~7u;
+}
+
+/* The largest chunk that fits into a page as often as size does. */
+static uint32_t
+size_stretch(uint32_t page_size, uint32_t size)
+{
+    return (page_size / (page_size / size)) & ~7u;
+}
+
+static void
+table_fill_fine(struct class_table *t)
+{
+    uint32_t size = FINE_MIN;
+
+    while (size <= t->page_size / 4) {
+        t->chunk[++t->count] = size;
+        if (size < FINE_UNTIL) {
+            size += FINE_STEP;
+        } else {
+            uint32_t next = size_align((uint32_t)(size * FINE_FACTOR));
+            size = size_stretch(t->page_size, next);
+        }
+    }
+    t->item_max = t->chunk[t->count];
+    for (uint32_t parts = 3; parts >= 1; parts--) { /* for pieces of large values */
+        t->chunk[++t->count] = (t->page_size / parts) & ~7u;
+    }
+}
+
+static void
+table_fill_factor(struct class_table *t, double factor, uint32_t chunk_min)
+{
+    uint32_t max = COMPAT_CHUNK_MAX < t->page_size / 2 ? COMPAT_CHUNK_MAX : t->page_size / 2;
+    double size = COMPAT_HEADER + chunk_min;
+
+    while (t->count < COMPAT_CLASSES - 1 && size <= max / factor) {
+        uint32_t aligned = size_align((uint32_t)size);
+        if (aligned >= max) {
+            break;
+        }
+        if (t->count == 0 || aligned > t->chunk[t->count]) {
+            t->chunk[++t->count] = aligned;
+        }
+        size = aligned * factor;
+    }
+    t->chunk[++t->count] = max;
+    t->item_max = max;
+}
+
+void
+class_table_init(struct class_table *t, uint32_t page_size, double factor, uint32_t chunk_min)
+{
+    assert(page_size >= (64u << 10) && (page_size & (page_size - 1)) == 0);
+    memset(t, 0, sizeof *t);
+    t->page_size = page_size;
+    if (factor > 1.0) {
+        table_fill_factor(t, factor, chunk_min);
+    } else {
+        table_fill_fine(t);
+    }
+    assert(t->count <= CLASS_MAX);
+
+    unsigned id = 1;
+    for (unsigned i = 0; i < sizeof t->by_size; i++) {
+        while (id < t->count && t->chunk[id] < i * 8) {
+            id++;
+        }
+        t->by_size[i] = (uint8_t)id;
+    }
+}
+
+uint8_t
+class_for(const struct class_table *t, uint32_t size)
+{
+    if (size <= 4096) {
+        uint8_t id = t->by_size[(size + 7) / 8];
+        return t->chunk[id] >= size ? id : 0;
+    }
+    unsigned lo = 1, hi = t->count;
+    if (size > t->chunk[hi]) {
+        return 0;
+    }
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (t->chunk[mid] < size) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return (uint8_t)lo;
+}
+
+uint8_t
+class_for_piece(const struct class_table *t, uint32_t left, uint32_t header)
+{
+    if (left > t->chunk[t->count]) {
+        return (uint8_t)t->count;
+    }
+    uint8_t id = class_for(t, left + header);
+    if (id == 0) {
+        return (uint8_t)t->count;
+    }
+    /* An eighth lost is less than what another piece costs to follow and to move. */
+    if (id == 1 || t->chunk[id] - (left + header) <= t->chunk[id] / 8) {
+        return id;
+    }
+    return (uint8_t)(id - 1);
+}

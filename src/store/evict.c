@@ -1,0 +1,355 @@
+/*
+ * evict.c - who has to go: S3-clock.
+ *
+ * After S3-FIFO (Yang et al., SOSP 2023), with a clock in place of its main queue, so that items need
+ * no links.  Once memory is full a new item enters its class's small queue, a ring of handles of about a tenth of
+ * the class.  At its end an item with two hits or more becomes a main item where it lies, others are evicted and leave
+ * a ghost: their tag in the slot they had (table.h).  A new item that meets its ghost is main at once.  Main items have
+ * no queue: a hand sweeps the class's chunks, takes one off the frequency of each and evicts those that have none.
+ * Before anything was ever short, items are main without passing the queue.
+ *
+ * Entries of the ring whose item is gone are recognised by the version they carry.  Dead items met on the way go first.
+ */
+#include "store/grip.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define SMALL_PERCENT    10
+#define SMALL_MIN        8u    /* items; a class of few chunks has a queue all the same */
+#define HAND_PATIENCE    1024u /* main items passed over before one goes whatever its frequency */
+#define HAND_STEPS_MAX   16384u
+#define DEAD_STEPS_MAX   256u  /* with -M: chunks looked at for a dead one */
+#define PROMOTE_HITS     2u
+
+void
+evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int ghost_epoch)
+{
+    uint32_t meta = item_meta(it);
+
+    table_remove(slot, ghost_epoch);
+    if (!(meta & ITEM_TOMBSTONE)) {
+        metric_add(c->metrics, M_CURR_ITEMS, -1);
+        metric_add(c->metrics, M_CURR_BYTES, -(int64_t)item_total_bytes(c->store, it));
+    }
+    item_set_meta(it, meta_with_kind(meta, ITEM_PRIVATE));
+    store_count_key(c, -1);
+    store_note_removed(c, item_load_version(it));
+}
+
+static bool
+item_is_dead(const struct store_ctx *c, const struct item *it)
+{
+    enum store_found f = store_judge(c->store, c->sec, it);
+
+    return f == STORE_EXPIRED || f == STORE_FLUSHED;
+}
+
+bool
+evict_item(struct store_ctx *c, struct slab_class *k, struct item *it, enum removal why)
+{
+    struct grip g;
+
+    if (!grip_take(c->store, it, &g)) {
+        return false;
+    }
+    if (grip_is_pinned(&g) || (why != REMOVE_EVICT && !item_is_dead(c, it))) {
+        grip_drop(&g);
+        return false;
+    }
+    (void)grip_remove(c, k, &g, why, -1);
+    return true;
+}
+
+/* -- the small queue ---------------------------------------------------------------------------- */
+
+#define RING_VERSION_SHIFT 40
+
+static uint64_t
+ring_entry(const struct slab *s, const struct item *it)
+{
+    return (item_load_version(it) >> 8) << RING_VERSION_SHIFT | slab_handle(s, it);
+}
+
+static uint32_t
+small_target(const struct slab_class *k)
+{
+    uint64_t n = (uint64_t)k->page_count * k->per_page * SMALL_PERCENT / 100;
+
+    return n > SMALL_MIN ? (uint32_t)n : SMALL_MIN;
+}
+
+/* Room for one more entry; false: the queue is as long as it may be. Class locked. */
+static bool
+ring_reserve(struct slab_class *k)
+{
+    if (k->ring_count < k->ring_cap) {
+        return true;
+    }
+    if (k->ring_cap >= 2 * small_target(k)) {
+        return false;
+    }
+    uint32_t cap = k->ring_cap != 0 ? k->ring_cap * 2 : 16;
+    uint64_t *ring = malloc(cap * sizeof *ring);
+    if (ring == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < k->ring_count; i++) {
+        ring[i] = k->ring[(k->ring_head + i) % k->ring_cap];
+    }
+    free(k->ring);
+    k->ring = ring;
+    k->ring_cap = cap;
+    k->ring_head = 0;
+    return true;
+}
+
+static bool
+ring_push(struct slab_class *k, uint64_t entry)
+{
+    if (!ring_reserve(k)) {
+        return false;
+    }
+    k->ring[(k->ring_head + k->ring_count++) % k->ring_cap] = entry;
+    return true;
+}
+
+static uint64_t
+ring_pop(struct slab_class *k)
+{
+    uint64_t entry = k->ring[k->ring_head];
+
+    k->ring_head = (k->ring_head + 1) % k->ring_cap;
+    k->ring_count--;
+    return entry;
+}
+
+void
+evict_admit(struct store_ctx *c, struct item *it)
+{
+    struct slab *s = &c->store->slab;
+    struct slab_class *k = &s->classes[slab_class_of(s, it)];
+    uint32_t meta = item_meta(it);
+
+    if (meta & ITEM_MAIN) {
+        return;
+    }
+    bool queued = false;
+    if (atomic_load_explicit(&s->full, memory_order_relaxed) && !c->store->config.flat) {
+        spin_lock(&k->lock);
+        queued = ring_push(k, ring_entry(s, it));
+        spin_unlock(&k->lock);
+    }
+    if (!queued) {
+        item_set_meta(it, meta | ITEM_MAIN);
+    }
+}
+
+/* How old a ghost is, is told in steps of a sixteenth of the time in which every bucket sees one. */
+static int
+ghost_epoch(struct store *s)
+{
+    uint64_t n = atomic_fetch_add_explicit(&s->ghost_epoch, 1, memory_order_relaxed);
+    uint64_t step = atomic_load_explicit(&s->table.count, memory_order_relaxed) / 16 + 1;
+
+    return (int)(n / step % (SLOT_EPOCH_MASK + 1));
+}
+
+/* The item at the small queue's end: promoted (NULL) or taken out (returned). */
+static struct item *
+small_judge(struct store_ctx *c, struct slab_class *k, uint64_t entry)
+{
+    struct store *s = c->store;
+    struct item *it = slab_item(&s->slab, entry & SLOT_HANDLE_MASK);
+    struct grip g;
+
+    if (slab_class_of(&s->slab, it) != k->id || ring_entry(&s->slab, it) != entry ||
+        (item_meta(it) & ITEM_MAIN)) {
+        return NULL; /* it was deleted or replaced meanwhile */
+    }
+    if (!grip_take(s, it, &g)) {
+        k->figures.reflocked++;
+        metric_add(c->metrics, M_LRUTAIL_REFLOCKED, 1);
+        (void)ring_push(k, entry);
+        return NULL;
+    }
+    if (item_is_dead(c, it) && !grip_is_pinned(&g)) {
+        return grip_remove(c, k, &g, REMOVE_DEAD_WRITER, -1);
+    }
+    uint32_t seen = item_seen(it);
+    if ((seen & SEEN_FREQ_MASK) >= PROMOTE_HITS || (g.meta & ITEM_TOMBSTONE) || grip_is_pinned(&g)) {
+        item_set_meta(it, g.meta | ITEM_MAIN);
+        item_set_seen(it, seen & ~SEEN_FREQ_MASK);
+        k->figures.to_warm++;
+        metric_add(c->metrics, M_MOVES_TO_WARM, 1);
+        grip_drop(&g);
+        return NULL;
+    }
+    return grip_remove(c, k, &g, REMOVE_EVICT, ghost_epoch(s));
+}
+
+/* -- the hand ----------------------------------------------------------------------------------- */
+
+/* The next chunk in address order; NULL: the class has no page. */
+static struct item *
+hand_next(const struct slab *s, struct slab_class *k)
+{
+    if (k->page_count == 0) {
+        return NULL;
+    }
+    if (k->hand_chunk >= k->per_page) {
+        k->hand_chunk = 0;
+        k->hand_page++;
+    }
+    if (k->hand_page >= k->page_count) {
+        k->hand_page = 0;
+        k->hand_chunk = 0;
+    }
+    char *page = slab_page_start(s, k->pages[k->hand_page]);
+    return (struct item *)(void *)(page + (size_t)k->hand_chunk++ * k->chunk);
+}
+
+/* Takes one off an item's frequency; true if it had one. */
+static bool
+hand_lower(struct store_ctx *c, struct slab_class *k, struct item *it)
+{
+    uint32_t seen = item_seen(it);
+
+    if ((seen & SEEN_FREQ_MASK) == 0) {
+        return false;
+    }
+    item_set_seen(it, seen - 1);
+    bool cold = (seen & SEEN_FREQ_MASK) == 1;
+    *(cold ? &k->figures.to_cold : &k->figures.within) += 1;
+    metric_add(c->metrics, cold ? M_MOVES_TO_COLD : M_MOVES_WITHIN_LRU, 1);
+    return true;
+}
+
+/*
+ * Judges a main item, or the owner of a piece (main or not: its own class's queue says nothing about the pressure in
+ * this one).  dead_only: nothing alive may go.  Returns what was taken out.
+ */
+static struct item *
+hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, bool patient, bool dead_only)
+{
+    struct grip g;
+
+    if (!grip_take(c->store, it, &g)) {
+        return NULL;
+    }
+    if (grip_is_pinned(&g)) {
+        k->figures.reflocked++;
+        metric_add(c->metrics, M_LRUTAIL_REFLOCKED, 1);
+    } else if (item_is_dead(c, it)) {
+        return grip_remove(c, k, &g, REMOVE_DEAD_WRITER, -1);
+    } else if (!dead_only && !(patient && (hand_lower(c, k, it) || (g.meta & ITEM_TOMBSTONE)))) {
+        return grip_remove(c, k, &g, REMOVE_EVICT, -1);
+    }
+    grip_drop(&g);
+    return NULL;
+}
+
+/* Looks at one chunk. *looked counts items that could have gone. */
+static struct item *
+hand_step(struct store_ctx *c, struct slab_class *k, struct item *chunk, bool patient, bool dead_only,
+          unsigned *looked)
+{
+    uint32_t meta = item_meta(chunk);
+
+    if (meta_kind(meta) == ITEM_PIECE) {
+        struct item *owner = slab_item(&c->store->slab, item_load_word(chunk, 16));
+        ++*looked;
+        return hand_judge(c, k, owner, patient, dead_only);
+    }
+    if (meta_kind(meta) != ITEM_LINKED) {
+        return NULL;
+    }
+    bool dead = item_is_dead(c, chunk);
+    if (!dead && (dead_only || (!(meta & ITEM_MAIN) && patient))) {
+        return NULL;
+    }
+    ++*looked;
+    if (!dead && patient && hand_lower(c, k, chunk)) {
+        return NULL; /* without touching its bucket: the common case */
+    }
+    return hand_judge(c, k, chunk, patient, dead_only);
+}
+
+static struct item *
+hand_sweep(struct store_ctx *c, struct slab_class *k, bool dead_only)
+{
+    uint64_t chunks = (uint64_t)k->page_count * k->per_page;
+    uint64_t max = dead_only ? DEAD_STEPS_MAX : HAND_STEPS_MAX;
+    unsigned looked = 0;
+
+    /* Five laps are enough to wear any frequency down. */
+    for (uint64_t i = 0; i < max && i < 5 * chunks; i++) {
+        struct item *chunk = hand_next(&c->store->slab, k);
+        bool patient = looked < HAND_PATIENCE && i < 4 * chunks;
+        struct item *victim = hand_step(c, k, chunk, patient, dead_only, &looked);
+        if (victim != NULL) {
+            return victim;
+        }
+    }
+    return NULL;
+}
+
+/* From the small queue: down to a length; entries of items that are gone cost nothing. */
+static struct item *
+small_sweep(struct store_ctx *c, struct slab_class *k, uint32_t down_to)
+{
+    for (uint32_t i = k->ring_count; i > 0 && k->ring_count > down_to; i--) {
+        struct item *victim = small_judge(c, k, ring_pop(k));
+        if (victim != NULL) {
+            return victim;
+        }
+    }
+    return NULL;
+}
+
+bool
+evict_one(struct store_ctx *c, uint8_t class_id)
+{
+    struct slab_class *k = &c->store->slab.classes[class_id];
+    bool dead_only = !c->store->config.evict;
+    struct item *victim = NULL;
+
+    spin_lock(&k->lock);
+    if (!dead_only) {
+        victim = small_sweep(c, k, small_target(k));
+    }
+    if (victim == NULL) {
+        victim = hand_sweep(c, k, dead_only);
+    }
+    if (victim == NULL && !dead_only) {
+        victim = small_sweep(c, k, 0);
+    }
+    k->figures.direct += victim != NULL;
+    spin_unlock(&k->lock);
+    if (victim == NULL) {
+        return false;
+    }
+    item_release(c, victim);
+    return true;
+}
+
+void
+evict_to_count(struct store_ctx *c, uint8_t class_id)
+{
+    struct store *s = c->store;
+    uint64_t max = s->config.items_max;
+
+    if (max == 0 || !s->config.evict) {
+        return;
+    }
+    unsigned classes = s->slab.table.count;
+    for (unsigned tries = 0; tries < classes; tries++) {
+        if (atomic_load_explicit(&s->table.keys, memory_order_relaxed) <= (int64_t)max) {
+            return;
+        }
+        if (!evict_one(c, (uint8_t)((class_id - 1 + tries) % classes + 1))) {
+            continue;
+        }
+        tries--; /* that class may have more */
+    }
+}

@@ -1,0 +1,142 @@
+/*
+ * expire.c - giving back the memory of items whose time is over before anybody asks for them.
+ *
+ * Each class counts what expires in which slot of 16 seconds.  When a slot has passed and held a share of the class worth the trip,
+ * the crawler walks the class's chunks in address order, one page per hold of its lock.  A walk counts anew what
+ * it leaves alive, so items with expiries far ahead (beyond the 64 slots) are met again in time.
+ */
+#include "store/impl.h"
+
+#define SLOT_SHIFT    4 /* 16 s */
+#define SLOT_COUNT    64u
+#define WORTH_PERCENT 2
+
+static uint32_t
+slot_of(uint32_t sec)
+{
+    return (sec >> SLOT_SHIFT) % SLOT_COUNT;
+}
+
+void
+expire_note(struct store *s, uint8_t class_id, uint32_t expires)
+{
+    if (expires != 0) {
+        atomic_fetch_add_explicit(&s->slab.classes[class_id].ttl_slot[slot_of(expires)], 1,
+                                  memory_order_relaxed);
+    }
+}
+
+/* Looks whether the slots that have passed call for a walk. */
+static void
+class_consider(struct slab_class *k, uint32_t from, uint32_t to)
+{
+    uint32_t due = 0;
+
+    for (uint32_t slot = from; slot != to; slot = (slot + 1) % SLOT_COUNT) {
+        due += atomic_exchange_explicit(&k->ttl_slot[slot], 0, memory_order_relaxed);
+    }
+    spin_lock(&k->lock);
+    uint64_t held = (uint64_t)k->page_count * k->per_page - k->free_chunks;
+    if (due > 0 && (uint64_t)due * 100 >= held * WORTH_PERCENT && !k->crawling) {
+        k->crawling = true;
+        k->crawl_page = 0;
+    } else if (due > 0) { /* not yet: let them wait for more */
+        atomic_fetch_add_explicit(&k->ttl_slot[to], due, memory_order_relaxed);
+    }
+    spin_unlock(&k->lock);
+}
+
+static void
+class_start_walk(struct slab_class *k)
+{
+    spin_lock(&k->lock);
+    k->crawling = true;
+    k->crawl_page = 0;
+    spin_unlock(&k->lock);
+}
+
+static bool
+chunk_is_dead(const struct store_ctx *c, const struct item *it)
+{
+    uint32_t meta = item_meta(it);
+
+    if (meta_kind(meta) != ITEM_LINKED) {
+        return false;
+    }
+    enum store_found f = store_judge(c->store, c->sec, it);
+    return f == STORE_EXPIRED || f == STORE_FLUSHED;
+}
+
+/* Walks one page of the class; returns the items looked at.  Dead ones are collected and released unlocked. */
+static unsigned
+class_walk_page(struct store_ctx *c, struct slab_class *k)
+{
+    struct slab *s = &c->store->slab;
+    struct item *dead[64];
+    unsigned count = 0, checked = 0, number = 0;
+    bool more = true;
+
+    while (more) {
+        spin_lock(&k->lock);
+        more = k->crawl_page < k->page_count;
+        char *page = more ? slab_page_start(s, k->pages[k->crawl_page]) : NULL;
+        for (; more && number < k->per_page && count < 64; number++) {
+            struct item *it = (struct item *)(void *)(page + (size_t)number * k->chunk);
+            checked++;
+            if (chunk_is_dead(c, it)) {
+                if (evict_item(c, k, it, REMOVE_DEAD_CRAWLER)) {
+                    dead[count++] = it;
+                }
+            } else if (meta_kind(item_meta(it)) == ITEM_LINKED) {
+                expire_note(c->store, k->id, item_ext(it, item_meta(it)).expires);
+            }
+        }
+        if (number >= k->per_page || !more) {
+            k->crawl_page++;
+            k->crawling = more;
+            more = false;
+        }
+        spin_unlock(&k->lock);
+        while (count > 0) {
+            item_release(c, dead[--count]);
+        }
+    }
+    spin_lock(&k->lock);
+    k->figures.crawler_checked += checked;
+    spin_unlock(&k->lock);
+    metric_add(c->metrics, M_CRAWLER_CHECKED, checked);
+    return checked + 1;
+}
+
+bool
+expire_tick(struct store_ctx *c, unsigned budget)
+{
+    struct store *s = c->store;
+    uint32_t slot = slot_of(c->sec);
+    uint64_t floor = atomic_load_explicit(&s->floor, memory_order_relaxed);
+    unsigned classes = s->slab.table.count, spent = 0;
+    bool walking = false;
+
+    for (unsigned id = 1; id <= classes && slot != s->tick_slot; id++) {
+        class_consider(&s->slab.classes[id], s->tick_slot, slot);
+    }
+    s->tick_slot = slot;
+    for (unsigned id = 1; id <= classes && floor != s->tick_floor; id++) {
+        class_start_walk(&s->slab.classes[id]); /* a flush: all of it is dead */
+    }
+    s->tick_floor = floor;
+    for (unsigned i = 0; i < classes && spent < budget; i++) {
+        struct slab_class *k = &s->slab.classes[(s->tick_class + i) % classes + 1];
+        if (k->crawling && k->crawl_page == 0) {
+            metric_add(c->metrics, M_CRAWLER_STARTS, 1);
+        }
+        while (k->crawling && spent < budget) {
+            spent += class_walk_page(c, k);
+        }
+        if (k->crawling) {
+            s->tick_class = (s->tick_class + i) % classes;
+            walking = true;
+        }
+    }
+    return walking;
+}

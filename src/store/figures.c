@@ -1,0 +1,153 @@
+/*
+ * figures.c - what the engine tells about itself: gathered when asked, without stopping anybody.
+ */
+#include "store/impl.h"
+
+void
+store_get_stats(struct store *s, struct store_stats *ret)
+{
+    uint64_t buckets = atomic_load_explicit(&s->table.count, memory_order_relaxed);
+
+    *ret = (struct store_stats){
+        .limit = atomic_load_explicit(&s->slab.limit, memory_order_relaxed),
+        .table_bytes = atomic_load_explicit(&s->table.bytes, memory_order_relaxed),
+        .table_buckets = buckets,
+        .hash_power = 64 - (unsigned)__builtin_clzll(buckets - 1),
+        .growing = table_wants_growth(&s->table),
+        .classes = s->slab.table.count,
+    };
+    spin_lock(&s->slab.lock);
+    ret->pages_global = s->slab.spare_count;
+    ret->pages_bytes = (size_t)atomic_load_explicit(&s->slab.in_classes, memory_order_relaxed)
+                       << s->slab.page_shift;
+    spin_unlock(&s->slab.lock);
+    ret->moving = atomic_load_explicit(&s->moving, memory_order_relaxed);
+}
+
+static int64_t
+count_load(const _Atomic int64_t *n)
+{
+    return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+/* The threads' own counters. */
+static void
+class_add_ctxs(struct store *s, uint8_t id, struct store_class_stats *ret)
+{
+    spin_lock(&s->ctx_lock);
+    for (int i = 0; i < STORE_COUNTS; i++) {
+        ret->counts[i] = s->gone[id].counts[i];
+    }
+    ret->hits_small = s->gone[id].hits_small;
+    ret->hits_main = s->gone[id].hits_main;
+    for (unsigned x = 0; x < STORE_CTX_MAX; x++) {
+        struct store_ctx *c = s->ctxs[x];
+        for (int i = 0; c != NULL && i < STORE_COUNTS; i++) {
+            ret->counts[i] += count_load(&c->counts[id][i]);
+        }
+        ret->hits_small += c != NULL ? count_load(&c->hits[id][0]) : 0;
+        ret->hits_main += c != NULL ? count_load(&c->hits[id][1]) : 0;
+    }
+    spin_unlock(&s->ctx_lock);
+}
+
+static void
+class_add_figures(const struct class_figures *f, struct store_class_stats *ret)
+{
+    ret->evicted = f->evicted;
+    ret->evicted_nonzero = f->evicted_nonzero;
+    ret->outofmemory = f->outofmemory;
+    ret->reclaimed = f->reclaimed;
+    ret->expired_unfetched = f->expired_unfetched;
+    ret->evicted_unfetched = f->evicted_unfetched;
+    ret->evicted_active = f->evicted_active;
+    ret->crawler_reclaimed = f->crawler_reclaimed;
+    ret->crawler_checked = f->crawler_checked;
+    ret->lrutail_reflocked = f->reflocked;
+    ret->moves_to_cold = f->to_cold;
+    ret->moves_to_warm = f->to_warm;
+    ret->moves_within = f->within;
+    ret->direct_reclaims = f->direct;
+}
+
+static void
+class_get_raw(struct store *s, uint8_t id, struct store_class_stats *ret)
+{
+    struct slab_class *k = &s->slab.classes[id];
+
+    *ret = (struct store_class_stats){ .chunk_size = k->chunk, .chunks_per_page = k->per_page };
+    spin_lock(&k->lock);
+    ret->pages = k->page_count;
+    ret->chunks_free = k->free_chunks;
+    ret->chunks_used = (uint64_t)k->page_count * k->per_page - k->free_chunks;
+    ret->evicted_time = k->victim_age;
+    class_add_figures(&k->figures, ret);
+    spin_unlock(&k->lock);
+    class_add_ctxs(s, id, ret);
+}
+
+/* Looks at every chunk of the class, a page per hold of its lock. */
+static void
+class_census(struct store *s, uint8_t id, struct store_class_stats *ret)
+{
+    struct slab_class *k = &s->slab.classes[id];
+    uint32_t oldest[2] = { UINT32_MAX, UINT32_MAX };
+    bool more = true;
+
+    for (uint32_t page = 0; more; page++) {
+        spin_lock(&k->lock);
+        more = page < k->page_count;
+        for (uint32_t i = 0; more && i < k->per_page; i++) {
+            const char *at = slab_page_start(&s->slab, k->pages[page]) + (size_t)i * k->chunk;
+            const struct item *it = (const void *)at;
+            uint32_t meta = item_meta(it), seen = item_seen(it) >> SEEN_SHIFT;
+            if (meta_kind(meta) != ITEM_LINKED) {
+                continue;
+            }
+            int main = (meta & ITEM_MAIN) != 0;
+            *(main ? &ret->items_main : &ret->items_small) += 1;
+            ret->bytes += item_total_bytes(s, it);
+            oldest[main] = seen < oldest[main] ? seen : oldest[main];
+        }
+        spin_unlock(&k->lock);
+    }
+    ret->items = ret->items_main + ret->items_small;
+    uint32_t now = atomic_load_explicit(&s->now, memory_order_relaxed);
+    ret->age_small = oldest[0] < now ? now - oldest[0] : 0;
+    ret->age_main = oldest[1] < now ? now - oldest[1] : 0;
+    ret->age = ret->age_main > ret->age_small ? ret->age_main : ret->age_small;
+}
+
+static void
+class_subtract(struct store_class_stats *r, const struct store_class_stats *base)
+{
+    /* The counters stand together, from evicted to the end. */
+    int64_t *n = &r->evicted;
+    const int64_t *b = &base->evicted;
+
+    while (n < (int64_t *)(void *)(r + 1)) {
+        *n++ -= *b++;
+    }
+}
+
+void
+store_get_class_stats(struct store *s, uint8_t class_id, struct store_class_stats *ret)
+{
+    class_get_raw(s, class_id, ret);
+    class_census(s, class_id, ret);
+    spin_lock(&s->ctx_lock);
+    class_subtract(ret, &s->reset_base[class_id]);
+    spin_unlock(&s->ctx_lock);
+}
+
+void
+store_reset_stats(struct store *s)
+{
+    for (unsigned id = 1; id <= s->slab.table.count; id++) {
+        struct store_class_stats now;
+        class_get_raw(s, (uint8_t)id, &now);
+        spin_lock(&s->ctx_lock);
+        s->reset_base[id] = now;
+        spin_unlock(&s->ctx_lock);
+    }
+}

@@ -1,0 +1,150 @@
+/*
+ * impl.h - what the files of store/ share: the store, a thread's handle, and the functions between them.
+ *
+ * Private to store/.  Lock order: bucket, class, pool; who holds a class's lock only tries buckets.
+ */
+#pragma once
+#include "base/hash.h"
+#include "base/spin.h"
+#include "store/item.h"
+#include "store/slab.h"
+#include "store/store.h"
+#include "store/table.h"
+
+#define STOCK_MAX       8u   /* free chunks a thread keeps per class */
+#define STOCK_CHUNK_MAX 1024 /* bytes; larger chunks are not kept */
+#define KEYS_STEP       16   /* keys a thread counts for itself before it tells the table */
+
+struct stock {
+    uint32_t     count;
+    struct item *chunk[STOCK_MAX];
+};
+
+struct store_ctx {
+    struct store    *store;
+    struct metrics  *metrics;
+    unsigned         index;
+    uint32_t         sec;        /* store seconds of this turn */
+    uint64_t         wall;       /* version of this turn's millisecond: counter and tag zero */
+    _Atomic uint64_t clock;      /* last version given or seen; others read it for flush_all */
+    int32_t          keys_delta; /* keys not yet told to the table */
+    uint64_t         rng;        /* of the sampling in move.c */
+    _Atomic int64_t (*counts)[STORE_COUNTS];       /* by class */
+    _Atomic int64_t (*hits)[2];                    /* by class: small, main */
+    struct stock    *stocks;                       /* by class */
+    _Alignas(64) uint64_t scratch[ITEM_BIG / 8 + 2];
+};
+
+/* A page on its way out of a class. */
+struct move {
+    uint32_t page;       /* SLAB_NO_PAGE: none */
+    uint8_t  class_id;
+    uint32_t next_chunk;
+    unsigned rounds;     /* passes over the page so far */
+    uint32_t freed;      /* free chunks at the end of the last pass */
+    bool     rescue;     /* live items move to other chunks instead of being evicted */
+};
+
+struct store {
+    struct slab         slab;
+    struct table        table;
+    struct store_config config;
+    int64_t             epoch;          /* unix second of store second 0 */
+    _Atomic uint64_t    floor;          /* versions at or below are dead */
+    _Atomic uint64_t    removed;        /* highest version of a key that went in the millisecond it was written, and of threads that ended */
+    _Atomic uint32_t    flush_at;       /* store second of a pending flush, 0: none */
+    _Atomic uint64_t    flush_version;  /* its floor */
+    struct spin         flush_lock;
+    _Atomic uint64_t    ghost_epoch;    /* counts small-queue evictions */
+    _Atomic uint32_t    now;            /* latest store second anybody was told, for figures */
+    _Atomic bool        moving;         /* a page is being drained */
+    struct spin         ctx_lock;
+    struct store_ctx   *ctxs[STORE_CTX_MAX];
+    struct store_class_stats *reset_base; /* by class; under ctx_lock */
+    struct store_class_stats *gone;       /* counts of ctxs that were freed */
+    /* store_tick()'s own */
+    struct move         move;
+    struct spin         steal_lock;     /* one page is stolen at a time */
+    uint32_t            tick_class;     /* where the crawler goes on */
+    uint32_t            tick_slot;      /* last slot of ttl_slot[] that was looked at */
+    uint64_t            tick_floor;     /* floor that has been crawled for */
+    uint32_t            tick_balance;   /* second of the last look at the classes */
+    unsigned            tick_moves;     /* pages the rebalancer may still move */
+    uint8_t             move_from, move_to;
+};
+
+/* Is this item dead, and how?  STORE_HIT if it lives (a tombstone does not). */
+static inline enum store_found
+item_judge(const struct store *s, uint32_t sec, uint64_t version, uint32_t expires, uint32_t meta)
+{
+    if (version <= atomic_load_explicit(&s->floor, memory_order_relaxed)) {
+        return STORE_FLUSHED;
+    }
+    if (expires != 0 && expires <= sec) {
+        return STORE_EXPIRED;
+    }
+    return meta & ITEM_TOMBSTONE ? STORE_MISS : STORE_HIT;
+}
+
+/* As above, from the item itself. */
+enum store_found store_judge(const struct store *s, uint32_t sec, const struct item *it);
+
+/* store.c */
+uint64_t store_next_version(struct store_ctx *c, uint64_t above);
+void store_note_removed(struct store_ctx *c, uint64_t version);
+void store_observe_version(struct store_ctx *c, uint64_t version);
+uint64_t store_hash_of_handle(const void *store, uint64_t handle);
+uint64_t store_hash_item(const struct item *it);
+void store_count_key(struct store_ctx *c, int delta);
+void store_due_flush(struct store_ctx *c);
+
+/* txn.c */
+/* Links a private item, as it is, in place of what is there; takes it.  False: no room in the table. */
+bool store_link(struct store_txn *t, struct item **item);
+/* Takes out what lies in the table, alive or tombstone, without leaving one. */
+void store_forget(struct store_txn *t);
+
+/* alloc.c: chunks and items */
+struct item *chunk_take(struct store_ctx *c, uint8_t class_id);
+/* As above, but takes only what is free: evicts nothing. */
+struct item *chunk_take_free(struct store_ctx *c, uint8_t class_id);
+void chunk_give(struct store_ctx *c, struct item *chunk);
+/* Drops one reference (of a BIG item) or the item itself, once it is out of the table. */
+void item_release(struct store_ctx *c, struct item *it);
+/* A private item with the layout bits `layout` at least; fields zero but the key. */
+struct item *item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout);
+/* A private item with all of old's fields and another layout, value copied (or its pieces taken over: old then has none). */
+struct item *item_reshape(struct store_ctx *c, struct item *old, uint32_t layout);
+uint32_t item_total_bytes(const struct store *s, const struct item *it);
+
+/* get.c */
+void store_fill_hit(const struct store_ctx *c, const struct item *it, struct store_hit *ret);
+void store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta);
+
+/* evict.c */
+/* Frees one chunk of the class, or returns false. */
+bool evict_one(struct store_ctx *c, uint8_t class_id);
+/*
+ * A linked item that is not main enters the small queue; or main, as long as nothing needs to be evicted.
+ * Its bucket is locked.
+ */
+void evict_admit(struct store_ctx *c, struct item *it);
+/* Takes a linked item out of the table for good, if its bucket is free; why says which counters move. */
+enum removal { REMOVE_EVICT, REMOVE_DEAD_WRITER, REMOVE_DEAD_CRAWLER };
+/* Class locked; the caller releases the item (item_release) when it no longer is. */
+bool evict_item(struct store_ctx *c, struct slab_class *k, struct item *it, enum removal why);
+/* Evicts while there are more items than items_max. */
+void evict_to_count(struct store_ctx *c, uint8_t class_id);
+/* The counters of an item that leaves: by expiry or by eviction.  Bucket locked. */
+void evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int ghost_epoch);
+
+/* move.c */
+/* Takes a page from some other class for this one, at once. */
+bool move_steal(struct store_ctx *c, uint8_t for_class);
+/* A step of the rebalancer and of shrinking; returns true if there is more to do soon. */
+bool move_tick(struct store_ctx *c, unsigned budget);
+
+/* expire.c */
+void expire_note(struct store *s, uint8_t class_id, uint32_t expires);
+/* A step of the crawler; returns true if there is more to do soon. */
+bool expire_tick(struct store_ctx *c, unsigned budget);

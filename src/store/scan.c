@@ -1,0 +1,168 @@
+/*
+ * scan.c - going through everything: by bucket (records for replication, snapshots, dumps) and by class.
+ */
+#include "store/grip.h"
+
+/* One item, copied or pinned while its bucket was locked, to be shown when it no longer is. */
+struct shown {
+    struct store_record record;
+    uint8_t             class_id;
+    uint64_t            key[34];
+    uint64_t            value[ITEM_BIG / 8 + 2];
+};
+
+/* Bucket locked. */
+static void
+shown_take(struct store *s, struct item *it, struct shown *ret)
+{
+    uint32_t meta = item_meta(it), n = meta_key_len(meta), at = meta_key_at(meta);
+    struct item_ext x = item_ext(it, meta);
+
+    ret->class_id = slab_class_of(&s->slab, it);
+    ret->record = (struct store_record){
+        .key = slice_of(item_get_bytes(it, at, n, ret->key), n),
+        .client_flags = item_flags(it, meta),
+        .expires = x.expires,
+        .touches = x.touches,
+        .version = item_load_version(it),
+        .cas = item_own_cas(it, meta),
+        .tombstone = (meta & ITEM_TOMBSTONE) != 0,
+        .stale = (meta & ITEM_STALE) != 0,
+        .win_sent = (meta & ITEM_WIN_SENT) != 0,
+        .key_binary = (meta & ITEM_KEY_BINARY) != 0,
+    };
+    if (meta & ITEM_IS_BIG) {
+        atomic_fetch_add_explicit(&item_big(it)->refs, 1, memory_order_relaxed);
+        ret->record.item = it;
+        return;
+    }
+    uint32_t size = item_size(it, meta);
+    ret->record.value = slice_of(item_get_bytes(it, at + n, size, ret->value), size);
+}
+
+static void
+shown_give(struct store_ctx *c, struct shown *one, store_scan_fn *each, void *arg)
+{
+    each(arg, &one->record, one->class_id);
+    if (one->record.item != NULL) {
+        store_unpin(c, one->record.item);
+    }
+}
+
+/* The n-th live item of a bucket's chain; false: there are not so many. Bucket locked. */
+static bool
+bucket_nth(struct store_ctx *c, struct bucket *b, unsigned n, struct shown *ret)
+{
+    struct store *s = c->store;
+
+    for (; b != NULL; b = bucket_next(&s->table, b)) {
+        for (int i = 0; i < TABLE_SLOTS; i++) {
+            uint64_t handle = slot_load(&b->slot[i]) & SLOT_HANDLE_MASK;
+            struct item *it = slab_item(&s->slab, handle);
+            if (handle == 0 || n-- > 0) {
+                continue;
+            }
+            shown_take(s, it, ret);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+shown_is_dead(const struct store_ctx *c, const struct shown *one)
+{
+    const struct store_record *r = &one->record;
+    enum store_found f = item_judge(c->store, c->sec, r->version, r->expires, 0);
+
+    return f != STORE_HIT;
+}
+
+/*
+ * All of one bucket, one item at a time, so that nothing is called with the lock held; what changes meanwhile is seen twice or
+ * in its new state, never missed: a slot keeps its place unless the bucket is split, and then the whole chain is read again.
+ */
+static void
+scan_bucket(struct store_ctx *c, uint64_t index, store_scan_fn *each, void *arg)
+{
+    struct table *t = &c->store->table;
+    struct bucket *b = &t->buckets[index];
+    struct shown one;
+    uint64_t count = 0;
+    bool more = true;
+
+    for (unsigned n = 0; more; n++) {
+        bucket_lock(b);
+        uint64_t now = atomic_load_explicit(&t->count, memory_order_relaxed);
+        if (table_index(index, now) != table_index(index, count != 0 ? count : now)) {
+            n = 0;
+        }
+        count = now;
+        more = bucket_nth(c, b, n, &one);
+        bucket_unlock(b);
+        if (more && !shown_is_dead(c, &one)) {
+            shown_give(c, &one, each, arg);
+        } else if (more && one.record.item != NULL) {
+            store_unpin(c, one.record.item);
+        }
+    }
+}
+
+bool
+store_scan(struct store_ctx *c, uint64_t *cursor, unsigned budget, store_scan_fn *each, void *arg)
+{
+    struct table *t = &c->store->table;
+
+    for (unsigned i = 0; i < budget; i++) {
+        if (*cursor >= atomic_load_explicit(&t->count, memory_order_acquire)) {
+            return true;
+        }
+        scan_bucket(c, (*cursor)++, each, arg);
+    }
+    return *cursor >= atomic_load_explicit(&t->count, memory_order_acquire);
+}
+
+/* Takes the next live item of a class from a place on. *page and *number go on; false at the end. */
+static bool
+class_next(struct store_ctx *c, struct slab_class *k, uint32_t *page, uint32_t *number, struct shown *ret)
+{
+    struct store *s = c->store;
+    bool found = false;
+
+    spin_lock(&k->lock);
+    while (!found && *page < k->page_count) {
+        char *start = slab_page_start(&s->slab, k->pages[*page]);
+        struct item *it = (struct item *)(void *)(start + (size_t)*number * k->chunk);
+        if (++*number >= k->per_page) {
+            *number = 0;
+            ++*page;
+        }
+        struct grip g;
+        if (meta_kind(item_meta(it)) == ITEM_LINKED && store_judge(s, c->sec, it) == STORE_HIT &&
+            grip_take(s, it, &g)) {
+            shown_take(s, it, ret);
+            grip_drop(&g);
+            found = true;
+        }
+    }
+    spin_unlock(&k->lock);
+    return found;
+}
+
+void
+store_walk_class(struct store_ctx *c, uint8_t class_id, unsigned limit, store_scan_fn *each, void *arg)
+{
+    struct store *s = c->store;
+    uint32_t page = 0, number = 0;
+    struct shown one;
+
+    if (class_id < 1 || class_id > s->slab.table.count) {
+        return;
+    }
+    for (unsigned n = 0; n < limit; n++) {
+        if (!class_next(c, &s->slab.classes[class_id], &page, &number, &one)) {
+            return;
+        }
+        shown_give(c, &one, each, arg);
+    }
+}

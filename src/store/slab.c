@@ -1,0 +1,354 @@
+#include "store/slab.h"
+
+#include "base/vm.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory is made writable in steps of a huge page, so that the kernel can use one. */
+#define COMMIT_STEP ((size_t)2 << 20)
+
+err_t
+slab_init(struct slab *s, const struct class_table *table, size_t reserve, size_t limit,
+          _Atomic size_t *table_bytes, struct err_detail *d)
+{
+    memset(s, 0, sizeof *s);
+    s->table = *table;
+    s->page_shift = (unsigned)__builtin_ctz(table->page_size);
+    s->reserved = (reserve + COMMIT_STEP - 1) & ~(COMMIT_STEP - 1);
+    s->base = vm_reserve(s->reserved);
+    if (s->base == NULL) {
+        return err_set(d, ERR_NOMEM, "cannot reserve %zu MiB of address space", s->reserved >> 20);
+    }
+    vm_huge(s->base, s->reserved);
+    s->page_max = (uint32_t)(s->reserved >> s->page_shift);
+    s->pages = vm_reserve(s->page_max * sizeof *s->pages);
+    if (s->pages == NULL || !vm_commit(s->pages, s->page_max * sizeof *s->pages)) {
+        return err_set(d, ERR_NOMEM, "cannot reserve the page table of %u pages", s->page_max);
+    }
+    s->fresh = 1; /* page 0 is never used: handle 0 means none */
+    s->spare = SLAB_NO_PAGE;
+    s->table_bytes = table_bytes;
+    atomic_init(&s->limit, limit);
+    for (unsigned id = 1; id <= table->count; id++) {
+        struct slab_class *c = &s->classes[id];
+        c->id = (uint8_t)id;
+        c->chunk = table->chunk[id];
+        c->per_page = table->page_size / c->chunk;
+        c->partial = SLAB_NO_PAGE;
+        assert(c->per_page < UINT16_MAX);
+    }
+    return ERR_OK;
+}
+
+void
+slab_fini(struct slab *s)
+{
+    for (unsigned id = 1; id <= s->table.count; id++) {
+        free(s->classes[id].pages);
+        free(s->classes[id].ring);
+    }
+    if (s->pages != NULL) {
+        vm_release(s->pages, s->page_max * sizeof *s->pages);
+    }
+    if (s->base != NULL) {
+        vm_release(s->base, s->reserved);
+    }
+}
+
+static size_t
+slab_used(const struct slab *s)
+{
+    return ((size_t)atomic_load_explicit(&s->in_classes, memory_order_relaxed) << s->page_shift) +
+           atomic_load_explicit(s->table_bytes, memory_order_relaxed);
+}
+
+bool
+slab_is_over(const struct slab *s)
+{
+    return slab_used(s) > atomic_load_explicit(&s->limit, memory_order_relaxed);
+}
+
+bool
+slab_has_room(const struct slab *s)
+{
+    return slab_used(s) + ((size_t)1 << s->page_shift) <=
+           atomic_load_explicit(&s->limit, memory_order_relaxed);
+}
+
+static bool
+page_commit(struct slab *s, uint32_t page)
+{
+    while (page >= s->committed) {
+        char *at = slab_page_start(s, s->committed);
+        if (!vm_commit(at, COMMIT_STEP)) {
+            return false;
+        }
+        s->committed += (uint32_t)(COMMIT_STEP >> s->page_shift);
+    }
+    return true;
+}
+
+/* Pool locked: the only writers. */
+static void
+in_classes_add(struct slab *s, uint32_t n)
+{
+    uint32_t v = atomic_load_explicit(&s->in_classes, memory_order_relaxed);
+
+    atomic_store_explicit(&s->in_classes, v + n, memory_order_relaxed);
+}
+
+/* A page from the pool, or SLAB_NO_PAGE. */
+static uint32_t
+pool_take(struct slab *s)
+{
+    uint32_t page = SLAB_NO_PAGE;
+
+    spin_lock(&s->lock);
+    if (!slab_has_room(s)) {
+        atomic_store_explicit(&s->full, true, memory_order_relaxed);
+    } else if (s->spare != SLAB_NO_PAGE) {
+        page = s->spare;
+        s->spare = s->pages[page].next;
+        s->spare_count--;
+        in_classes_add(s, 1);
+    } else if (s->fresh < s->page_max && page_commit(s, s->fresh)) {
+        page = s->fresh++;
+        in_classes_add(s, 1);
+    } else {
+        atomic_store_explicit(&s->full, true, memory_order_relaxed);
+    }
+    spin_unlock(&s->lock);
+    return page;
+}
+
+static void
+pool_give(struct slab *s, uint32_t page, bool discard)
+{
+    if (discard) {
+        vm_discard(slab_page_start(s, page), (size_t)1 << s->page_shift);
+    }
+    spin_lock(&s->lock);
+    s->pages[page].next = s->spare;
+    s->spare = page;
+    s->spare_count++;
+    in_classes_add(s, UINT32_MAX);
+    if (slab_has_room(s)) {
+        atomic_store_explicit(&s->full, false, memory_order_relaxed);
+    }
+    spin_unlock(&s->lock);
+}
+
+static struct item *
+page_chunk(const struct slab *s, uint32_t page, uint32_t chunk_size, uint32_t number)
+{
+    return (struct item *)(void *)(slab_page_start(s, page) + (size_t)number * chunk_size);
+}
+
+static void
+partial_link(struct slab *s, struct slab_class *c, uint32_t page)
+{
+    struct page *p = &s->pages[page];
+
+    assert(!p->listed);
+    p->listed = true;
+    p->prev = SLAB_NO_PAGE;
+    p->next = c->partial;
+    if (c->partial != SLAB_NO_PAGE) {
+        s->pages[c->partial].prev = page;
+    }
+    c->partial = page;
+}
+
+static void
+partial_unlink(struct slab *s, struct slab_class *c, uint32_t page)
+{
+    struct page *p = &s->pages[page];
+
+    assert(p->listed);
+    p->listed = false;
+    if (p->prev != SLAB_NO_PAGE) {
+        s->pages[p->prev].next = p->next;
+    } else {
+        c->partial = p->next;
+    }
+    if (p->next != SLAB_NO_PAGE) {
+        s->pages[p->next].prev = p->prev;
+    }
+}
+
+void
+slab_wipe(struct item *chunk)
+{
+    item_set_meta(chunk, 0);
+}
+
+static void
+page_carve(struct slab *s, struct slab_class *c, uint32_t page)
+{
+    struct page *p = &s->pages[page];
+
+    atomic_store_explicit(&p->class_id, c->id, memory_order_relaxed);
+    atomic_store_explicit(&p->state, PAGE_IN_CLASS, memory_order_relaxed);
+    p->listed = false;
+    p->free_head = 0;
+    p->free_count = (uint16_t)c->per_page;
+    for (uint32_t i = c->per_page; i-- > 0;) {
+        struct item *chunk = page_chunk(s, page, c->chunk, i);
+        slab_wipe(chunk);
+        item_store_version(chunk, p->free_head);
+        p->free_head = (uint16_t)(i + 1);
+    }
+}
+
+/*
+ * Makes room for one more in pages[], by doubling; false without memory.  Keeps the places of draining
+ * pages, so that giving one back cannot fail.  Class locked.
+ */
+static bool
+class_reserve(struct slab_class *c)
+{
+    if (c->page_count + c->draining < c->page_cap) {
+        return true;
+    }
+    uint32_t cap = c->page_cap != 0 ? c->page_cap * 2 : 16;
+    uint32_t *pages = realloc(c->pages, cap * sizeof *pages);
+    if (pages == NULL) {
+        return false;
+    }
+    c->pages = pages;
+    c->page_cap = cap;
+    return true;
+}
+
+static bool
+class_add_page_locked(struct slab *s, struct slab_class *c)
+{
+    if (!class_reserve(c)) {
+        return false;
+    }
+    uint32_t page = pool_take(s);
+    if (page == SLAB_NO_PAGE) {
+        return false;
+    }
+    page_carve(s, c, page);
+    s->pages[page].slot = c->page_count;
+    c->pages[c->page_count++] = page;
+    c->free_chunks += c->per_page;
+    partial_link(s, c, page);
+    return true;
+}
+
+bool
+slab_page_get(struct slab *s, struct slab_class *c)
+{
+    spin_lock(&c->lock);
+    bool ok = class_add_page_locked(s, c);
+    spin_unlock(&c->lock);
+    return ok;
+}
+
+unsigned
+slab_take(struct slab *s, uint8_t class_id, struct item **ret, unsigned max)
+{
+    struct slab_class *c = &s->classes[class_id];
+    unsigned n = 0;
+
+    spin_lock(&c->lock);
+    if (c->partial == SLAB_NO_PAGE) {
+        (void)class_add_page_locked(s, c);
+    }
+    while (n < max && c->partial != SLAB_NO_PAGE) {
+        uint32_t page = c->partial;
+        struct page *p = &s->pages[page];
+        struct item *chunk = page_chunk(s, page, c->chunk, p->free_head - 1u);
+        p->free_head = (uint16_t)item_load_version(chunk);
+        p->free_count--;
+        c->free_chunks--;
+        if (p->free_head == 0) {
+            partial_unlink(s, c, page);
+        }
+        ret[n++] = chunk;
+    }
+    spin_unlock(&c->lock);
+    return n;
+}
+
+void
+slab_give_locked(struct slab *s, struct slab_class *c, struct item *chunk)
+{
+    uint32_t page = slab_page_of(s, chunk);
+    struct page *p = &s->pages[page];
+    uint32_t number = (uint32_t)((char *)chunk - slab_page_start(s, page)) / c->chunk;
+
+    assert(meta_kind(item_meta(chunk)) == ITEM_FREE);
+    item_store_version(chunk, p->free_head);
+    p->free_head = (uint16_t)(number + 1);
+    p->free_count++;
+    if (atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_IN_CLASS) {
+        c->free_chunks++;
+        if (!p->listed) {
+            partial_link(s, c, page);
+        }
+    }
+}
+
+void
+slab_give(struct slab *s, struct item *chunk)
+{
+    struct slab_class *c = &s->classes[slab_class_of(s, chunk)];
+
+    spin_lock(&c->lock);
+    slab_give_locked(s, c, chunk);
+    spin_unlock(&c->lock);
+}
+
+void
+slab_page_drain_locked(struct slab *s, struct slab_class *c, uint32_t page)
+{
+    struct page *p = &s->pages[page];
+
+    assert(atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_IN_CLASS);
+    atomic_store_explicit(&p->state, PAGE_DRAINING, memory_order_relaxed);
+    if (p->listed) {
+        partial_unlink(s, c, page);
+    }
+    c->free_chunks -= p->free_count;
+    c->draining++;
+    uint32_t last = c->pages[--c->page_count];
+    c->pages[p->slot] = last;
+    s->pages[last].slot = p->slot;
+}
+
+void
+slab_page_restore_locked(struct slab *s, struct slab_class *c, uint32_t page)
+{
+    struct page *p = &s->pages[page];
+
+    assert(c->draining > 0 && c->page_count < c->page_cap);
+    c->draining--;
+    atomic_store_explicit(&p->state, PAGE_IN_CLASS, memory_order_relaxed);
+    p->slot = c->page_count;
+    c->pages[c->page_count++] = page;
+    c->free_chunks += p->free_count;
+    if (p->free_count > 0) {
+        partial_link(s, c, page);
+    }
+}
+
+void
+slab_page_put(struct slab *s, uint32_t page, bool discard)
+{
+    struct page *p = &s->pages[page];
+
+    assert(atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_DRAINING);
+    struct slab_class *c = &s->classes[p->class_id];
+
+    spin_lock(&c->lock);
+    assert(p->free_count == c->per_page && c->draining > 0);
+    c->draining--;
+    spin_unlock(&c->lock);
+    atomic_store_explicit(&p->state, PAGE_SPARE, memory_order_relaxed);
+    pool_give(s, page, discard);
+}

@@ -1,0 +1,115 @@
+/*
+ * value.c - walking over an item's value, which may lie in pieces.
+ */
+#include "store/impl.h"
+
+#include <assert.h>
+
+static bool
+is_piece(const struct value_cursor *v)
+{
+    return v->chunk != v->item;
+}
+
+void
+value_cursor_init(struct value_cursor *v, const struct store *s, struct item *item)
+{
+    uint32_t meta = item_meta(item);
+
+    *v = (struct value_cursor){ .item = item, .chunk = item, .left = item_size(item, meta) };
+    uint64_t piece = 0;
+    if (meta & ITEM_IS_BIG) {
+        piece = atomic_load_explicit(&item_big(item)->piece, memory_order_relaxed);
+    }
+    if (piece != 0) {
+        v->chunk = slab_item(&s->slab, piece);
+    }
+}
+
+static char *
+cursor_base(const struct value_cursor *v)
+{
+    if (is_piece(v)) {
+        return (char *)v->chunk + PIECE_HEADER;
+    }
+    uint32_t meta = item_meta(v->item);
+    return (char *)v->item + meta_key_at(meta) + meta_key_len(meta);
+}
+
+static uint32_t
+cursor_chunk_bytes(const struct value_cursor *v)
+{
+    return is_piece(v) ? item_seen(v->chunk) : item_size(v->item, item_meta(v->item));
+}
+
+void *
+value_cursor_span(const struct value_cursor *v, const struct store *s, size_t *len)
+{
+    (void)s;
+    if (v->left == 0) {
+        *len = 0;
+        return NULL;
+    }
+    *len = cursor_chunk_bytes(v) - v->at;
+    assert(*len <= v->left);
+    return cursor_base(v) + v->at;
+}
+
+void
+value_cursor_advance(struct value_cursor *v, const struct store *s, size_t n)
+{
+    assert(n <= v->left);
+    v->at += (uint32_t)n;
+    v->left -= (uint32_t)n;
+    if (v->left > 0 && v->at == cursor_chunk_bytes(v)) {
+        uint64_t next = item_load_version(v->chunk);
+        assert(is_piece(v) && next != 0);
+        v->chunk = slab_item(&s->slab, next);
+        v->at = 0;
+    }
+    assert(v->left == 0 || v->at < cursor_chunk_bytes(v));
+}
+
+int
+value_cursor_iov(const struct value_cursor *v, const struct store *s, struct iovec *iov, int max)
+{
+    struct value_cursor at = *v;
+    int n = 0;
+
+    while (n < max && at.left > 0) {
+        iov[n].iov_base = value_cursor_span(&at, s, &iov[n].iov_len);
+        value_cursor_advance(&at, s, iov[n].iov_len);
+        n++;
+    }
+    return n;
+}
+
+void
+item_write(struct store_ctx *c, struct item *item, uint32_t offset, const void *bytes, size_t n)
+{
+    const char *p = bytes;
+    uint32_t meta = item_meta(item);
+
+    assert(offset + (uint64_t)n <= item_size(item, meta));
+    if (!(meta & ITEM_IS_BIG)) {
+        item_put_bytes(item, meta_key_at(meta) + meta_key_len(meta) + offset, p, n);
+        return;
+    }
+    struct value_cursor v;
+    value_cursor_init(&v, c->store, item);
+    while (n > 0) {
+        size_t len;
+        char *to = value_cursor_span(&v, c->store, &len);
+        if (offset >= len) {
+            offset -= (uint32_t)len;
+            value_cursor_advance(&v, c->store, len);
+            continue;
+        }
+        size_t part = len - offset < n ? len - offset : n;
+        item_put_bytes(v.chunk, (uint32_t)(to - (char *)v.chunk) + offset, p, part);
+        value_cursor_advance(&v, c->store, offset + part);
+        offset = 0;
+        p += part;
+        n -= part;
+    }
+}
