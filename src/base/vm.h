@@ -13,7 +13,7 @@ size_t vm_page_size(void);
 
 /* Reserves address space that costs no memory and may not be touched; NULL if there is none. */
 void *vm_reserve(size_t bytes);
-/* Makes a part of a reservation readable and writable, zero when first touched; false: no memory. */
+/* Makes a part readable and writable, zero when first touched; false: no memory. */
 MUST_CHECK bool vm_commit(void *ptr, size_t bytes);
 /* Gives the memory of committed pages back; they stay usable and read as zero. */
 void vm_discard(void *ptr, size_t bytes);
