@@ -183,9 +183,10 @@ page_settings(void)
 {
     page_open("Settings",
               "Everything a node can be told, from `src/vocab/settings.def`. A setting `x_y` is "
-              "`--x-y VALUE` on the command line, `MAGPIE_X_Y` in the environment and `x_y = VALUE` "
-              "in the file; memcached's own letters and words work as well. Arguments win over the "
-              "environment, the environment over the file. \"live\" may change while the node runs.");
+              "`--x-y VALUE` on the command line, `MAGPIE_X_Y` in the environment and "
+              "`x_y = VALUE` in the file; memcached's own letters and words work as well. "
+              "Arguments win over the environment, the environment over the file. "
+              "What says \"live\" may change while the node runs.");
     for (size_t i = 0; i < COUNT_OF(setting_rows); i++) {
         if (setting_rows[i].name) {
             setting_print_markdown(&setting_rows[i]);
