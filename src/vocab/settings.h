@@ -59,8 +59,10 @@ enum setting_id {
 struct settings {
 #define SECTION(name, title) struct settings_##name name;
 #include "vocab/settings.def"
-    bool given[SETTINGS]; /* set by somebody, not just the default */
+    unsigned char given[SETTINGS]; /* enum settings_source: nonzero if somebody set it */
 };
+
+enum settings_source { SETTINGS_FROM_DEFAULT, SETTINGS_FROM_NAME, SETTINGS_FROM_LETTER };
 
 /* Reads a LIVE number or bool that another thread may be changing. */
 #define SETTINGS_LIVE(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
@@ -123,7 +125,10 @@ void settings_defaults(struct settings *s);
  */
 MUST_CHECK err_t settings_set(struct settings *s, const char *name, const char *text,
                               struct err_detail *d);
-/* The same for a running node: ERR_DENIED if the setting needs a restart. */
+/* The same where a bare number is in unit instead of bytes or seconds. */
+MUST_CHECK err_t settings_set_row(struct settings *s, const struct setting *row, const char *text,
+                                  enum setting_unit unit, struct err_detail *d);
+/* As settings_set(), for a running node: ERR_DENIED if the setting needs a restart. */
 MUST_CHECK err_t settings_set_live(struct settings *s, const char *name, const char *text,
                                    struct err_detail *d);
 /*
@@ -135,9 +140,9 @@ MUST_CHECK err_t settings_set_letter(struct settings *s, char letter, const char
                                      struct err_detail *d);
 /*
  * One element "word", "word=value" or "no_word" of memcached's -o list, or a whole list of them
- * separated by commas.  Words that have nothing to do here are accepted (settings_words in
- * settings.c); ERR_UNKNOWN: memcached does not know the word either; ERR_DENIED: what it asks for
- * does not exist here.
+ * separated by commas.  Words that have nothing to do here are accepted (idle_words in
+ * settings_set.c); ERR_UNKNOWN: memcached does not know the word either; ERR_DENIED: what it asks
+ * for does not exist here.
  */
 MUST_CHECK err_t settings_set_words(struct settings *s, const char *list, struct err_detail *d);
 
@@ -170,9 +175,8 @@ MUST_CHECK err_t settings_check(const struct settings *s, struct err_detail *d);
  * returns the length it has in full.
  */
 size_t settings_print(const struct settings *s, const struct setting *row, char *out, size_t size);
-/* Appends the text of --help, or the settings as a Markdown page; false: no memory. */
+/* Appends the options as --help shows them; false: no memory. */
 MUST_CHECK bool settings_print_help(struct buf *out);
-MUST_CHECK bool settings_print_markdown(struct buf *out);
 
 /*
  * Calls emit for every key of "stats settings", in memcached's order and words.  "oldest" is not a

@@ -1,0 +1,232 @@
+#include "vocab/settings.h"
+
+#include <assert.h>
+
+#define NAME_MAX_BYTES 64 /* of a setting's name, NUL included */
+#define ENV_PREFIX     "MAGPIE_"
+
+/* -- files --------------------------------------------------------------------------------- */
+
+static bool
+byte_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static struct slice
+blanks_trim(struct slice text)
+{
+    while (text.len != 0 && byte_is_blank(text.ptr[0])) {
+        text = slice_from(text, 1);
+    }
+    while (text.len != 0 && byte_is_blank(text.ptr[text.len - 1])) {
+        text.len--;
+    }
+    return text;
+}
+
+/* The line up to a "#" that stands outside quotes. */
+static struct slice
+comment_cut(struct slice line)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] == '"') {
+            quoted = !quoted;
+        } else if (line.ptr[i] == '#' && !quoted) {
+            line.len = i;
+        }
+    }
+    return line;
+}
+
+/* A C string of the slice; false: too long, or a NUL in it. */
+static bool
+slice_copy(struct slice text, char *out, size_t size)
+{
+    if (text.len >= size || memchr(text.ptr, '\0', text.len) != NULL) {
+        return false;
+    }
+    memcpy(out, text.ptr, text.len);
+    out[text.len] = '\0';
+    return true;
+}
+
+/* The value without its quotes; false: one quote is missing. */
+static bool
+quotes_cut(struct slice *value)
+{
+    if (value->len != 0 && value->ptr[0] == '"') {
+        if (value->len < 2 || memchr(value->ptr + 1, '"', value->len - 1) !=
+                                  value->ptr + value->len - 1) {
+            return false;
+        }
+        *value = slice_of(value->ptr + 1, value->len - 2);
+    }
+    return true;
+}
+
+/* One line; blank ones change nothing. */
+static err_t
+line_parse(struct settings *s, struct slice line, struct err_detail *d)
+{
+    struct slice text = blanks_trim(comment_cut(line));
+    char         name[NAME_MAX_BYTES];
+    char         value[SETTINGS_TEXT_MAX];
+    const char  *sign;
+    struct slice right;
+
+    if (text.len == 0) {
+        return ERR_OK;
+    }
+    sign = memchr(text.ptr, '=', text.len);
+    if (sign == NULL) {
+        return err_set(d, ERR_INVALID, "'%.*s' is not of the form name = value",
+                       text.len > 64 ? 64 : (int)text.len, text.ptr);
+    }
+    if (!slice_copy(blanks_trim(slice_of(text.ptr, (size_t)(sign - text.ptr))), name,
+                    sizeof name)) {
+        return err_set(d, ERR_UNKNOWN, "no setting is called '%.64s...'", text.ptr);
+    }
+    right = blanks_trim(slice_from(text, (size_t)(sign - text.ptr) + 1));
+    if (!quotes_cut(&right)) {
+        return err_set(d, ERR_INVALID, "%s: quotes must stand around the whole value", name);
+    }
+    if (!slice_copy(right, value, sizeof value)) {
+        return err_set(d, ERR_RANGE, "%s: the value is longer than %d bytes or holds a NUL", name,
+                       SETTINGS_TEXT_MAX - 1);
+    }
+    return settings_set(s, name, value, d);
+}
+
+err_t
+settings_parse_text(struct settings *s, const char *filename, struct slice text,
+                    struct err_detail *d)
+{
+    struct settings next = *s;
+    unsigned        number = 1;
+
+    for (; text.len != 0; number++) {
+        const char       *end = memchr(text.ptr, '\n', text.len);
+        size_t            len = end == NULL ? text.len : (size_t)(end - text.ptr);
+        struct err_detail why = { "" };
+        err_t             e = line_parse(&next, slice_of(text.ptr, len), &why);
+
+        if (e != ERR_OK) {
+            return err_set(d, e, "%.100s: line %u: %s", filename, number, why.text);
+        }
+        text = slice_from(text, end == NULL ? len : len + 1);
+    }
+    *s = next;
+    return ERR_OK;
+}
+
+/* -- environment --------------------------------------------------------------------------- */
+
+/*
+ * Container platforms describe a service called "magpie" in variables of our prefix:
+ * MAGPIE_SERVICE_HOST=10.0.0.7, MAGPIE_PORT=tcp://10.0.0.7:11211, MAGPIE_PORT_11211_TCP=tcp://...
+ */
+static bool
+variable_is_foreign(const char *name, const char *value)
+{
+    return strncmp(name, "SERVICE_", 8) == 0 || strncmp(name, "PORT_", 5) == 0 ||
+           strncmp(value, "tcp://", 6) == 0 || strncmp(value, "udp://", 6) == 0;
+}
+
+static err_t
+variable_parse(struct settings *s, const char *variable, struct err_detail *d)
+{
+    const char       *start = variable + strlen(ENV_PREFIX);
+    const char       *sign = strchr(start, '=');
+    char              name[NAME_MAX_BYTES];
+    struct err_detail why = { "" };
+    err_t             e;
+
+    if (sign == NULL || variable_is_foreign(start, sign + 1)) {
+        return ERR_OK;
+    }
+    if (!slice_copy(slice_of(start, (size_t)(sign - start)), name, sizeof name)) {
+        return err_set(d, ERR_UNKNOWN, "environment: no setting is called '%.64s...'", start);
+    }
+    for (char *at = name; *at != '\0'; at++) {
+        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
+    }
+    e = settings_set(s, name, sign + 1, &why);
+    return e == ERR_OK ? ERR_OK : err_set(d, e, "environment: %s", why.text);
+}
+
+err_t
+settings_env(struct settings *s, char *const *environment, struct err_detail *d)
+{
+    struct settings next = *s;
+
+    for (; *environment != NULL; environment++) {
+        if (strncmp(*environment, ENV_PREFIX, strlen(ENV_PREFIX)) == 0) {
+            err_t e = variable_parse(&next, *environment, d);
+
+            if (e != ERR_OK) {
+                return e;
+            }
+        }
+    }
+    *s = next;
+    return ERR_OK;
+}
+
+/* -- settings that depend on each other ---------------------------------------------------- */
+
+static err_t
+store_check(const struct settings *s, struct err_detail *d)
+{
+    const struct settings_store *t = &s->store;
+
+    if (t->item_size_max > t->memory_limit / 2) {
+        return err_set(d, ERR_RANGE, "item_size_max (-I): more than half of memory_limit (-m)");
+    }
+    if (t->memory_max != 0 && t->memory_max < t->memory_limit) {
+        return err_set(d, ERR_RANGE, "memory_max: less than memory_limit (-m)");
+    }
+    if (t->hashpower != 0 && t->hashpower < 12) {
+        return err_set(d, ERR_RANGE, "hashpower: not 0 or between 12 and 32");
+    }
+    if (t->tail_repair_time != 0 && t->tail_repair_time < 10 * USEC_PER_SEC) {
+        return err_set(d, ERR_RANGE, "tail_repair_time: less than 10 seconds");
+    }
+    if (t->hot_lru_pct + t->warm_lru_pct > 80) {
+        return err_set(d, ERR_RANGE, "hot_lru_pct + warm_lru_pct: more than 80 percent together");
+    }
+    if (t->temp_lru && !t->lru_maintainer) {
+        return err_set(d, ERR_INVALID, "temporary_ttl requires lru_maintainer to be enabled");
+    }
+    /* Only the value that somebody chose is held against -I: the default must fit every -I. */
+    if (s->given[SETTING_slab_chunk_max] && t->item_size_max % t->slab_chunk_max != 0) {
+        return err_set(d, ERR_RANGE, "item_size_max (-I): not a multiple of slab_chunk_max");
+    }
+    return ERR_OK;
+}
+
+err_t
+settings_check(const struct settings *s, struct err_detail *d)
+{
+    err_t e = store_check(s, d);
+
+    if (e != ERR_OK) {
+        return e;
+    }
+    if (s->auth.sasl && s->net.protocol != SETTINGS_PROTOCOL_BINARY &&
+        s->given[SETTING_protocol]) {
+        return err_set(d, ERR_INVALID, "sasl (-S): needs the binary protocol (-B binary)");
+    }
+    if (s->auth.auth_file[0] != '\0' && s->net.protocol == SETTINGS_PROTOCOL_BINARY) {
+        return err_set(d, ERR_INVALID, "auth_file (-Y): cannot be used with -B binary");
+    }
+    if (s->auth.auth_file[0] != '\0' && s->auth.sasl) {
+        return err_set(d, ERR_INVALID, "auth_file (-Y): cannot be used with sasl (-S)");
+    }
+    if (s->net.udp_port != 0 && (s->auth.sasl || s->auth.auth_file[0] != '\0')) {
+        return err_set(d, ERR_INVALID, "udp_port (-U): cannot be used with authentication");
+    }
+    return ERR_OK;
+}
