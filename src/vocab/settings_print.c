@@ -31,7 +31,7 @@ number_get(const struct settings *s, const struct setting *row)
     case SETTING_TYPE_TEXT:
         break;
     }
-    assert(!"not a whole number");
+    assert(row->type != SETTING_TYPE_REAL && row->type != SETTING_TYPE_TEXT);
     return 0;
 }
 
