@@ -166,7 +166,9 @@ item_fill(struct item *it, uint32_t meta, const struct store_spec *spec)
     }
     if (meta & ITEM_HAS_EXT) {
         bool wide = (meta & ITEM_HAS_FLAGS) != 0;
-        item_set_ext(it, meta, (struct item_ext){ spec->expires, 0, wide ? 0 : (uint16_t)spec->client_flags });
+        item_set_ext(
+            it, meta,
+            (struct item_ext){ spec->expires, 0, wide ? 0 : (uint16_t)spec->client_flags });
         if (wide) {
             item_store_word(it, meta_ext_at(meta) + 8, spec->client_flags);
         }
@@ -246,13 +248,16 @@ item_total_bytes(const struct store *s, const struct item *it)
     return meta_key_at(meta) + meta_key_len(meta) + item_size(it, meta);
 }
 
-/* -- the public face ---------------------------------------------------------------------------- */
+/* -- the public face ----------------------------------------------------------------------------
+ */
 
 bool
 store_fits(const struct store *s, const struct store_spec *spec)
 {
-    /* memcached's item header, cas, the key's NUL and the value's "\r\n": so that -I means the same. */
-    size_t n = 48 + 8 + spec->key.len + 1 + (spec->client_flags != 0 ? 4 : 0) + (size_t)spec->value_len + 2;
+    /* memcached's item header, cas, the key's NUL and the value's "\r\n": so that -I means the
+     * same. */
+    size_t n = 48 + 8 + spec->key.len + 1 + (spec->client_flags != 0 ? 4 : 0) +
+               (size_t)spec->value_len + 2;
 
     return n <= s->config.item_size_max;
 }
@@ -263,7 +268,8 @@ store_alloc(struct store_ctx *c, const struct store_spec *spec)
     const struct store_config *config = &c->store->config;
 
     if (config->items_max != 0 && !config->evict &&
-        atomic_load_explicit(&c->store->table.keys, memory_order_relaxed) >= (int64_t)config->items_max) {
+        atomic_load_explicit(&c->store->table.keys, memory_order_relaxed) >=
+            (int64_t)config->items_max) {
         return NULL;
     }
     return item_make(c, spec, 0);

@@ -33,6 +33,8 @@ table_fill_fine(struct class_table *t)
 
     while (size <= t->page_size / 4) {
         t->chunk[++t->count] = size;
+        /* From here on pages divide too coarsely: pieces fit better. */
+        t->item_max = size <= t->page_size / 8 ? size : t->item_max;
         if (size < FINE_UNTIL) {
             size += FINE_STEP;
         } else {
@@ -40,7 +42,6 @@ table_fill_fine(struct class_table *t)
             size = size_stretch(t->page_size, next);
         }
     }
-    t->item_max = t->chunk[t->count];
     for (uint32_t parts = 3; parts >= 1; parts--) { /* for pieces of large values */
         t->chunk[++t->count] = (t->page_size / parts) & ~7u;
     }

@@ -1,9 +1,9 @@
 /*
  * class.h - the slab classes: which chunk sizes there are, and which one a size belongs to.
  *
- * The default table wastes little: steps of 8 bytes up to 256, then 8 %, each size stretched until a
- * page divides into it without a rest.  A given factor makes memcached's table instead (96, 120, 152 ... in
- * 1 MiB pages), class ids included.  A value, never changed once made.
+ * The default table wastes little: steps of 8 bytes up to 256, then 8 %, each size stretched until
+ * a page divides into it without a rest.  A given factor makes memcached's table instead (96, 120,
+ * 152 ... in 1 MiB pages), class ids included.  A value, never changed once made.
  */
 #pragma once
 #include <stdint.h>
@@ -11,11 +11,11 @@
 #define CLASS_MAX 255 /* ids are 1..255; 0 is no class: the pool of spare pages */
 
 struct class_table {
-    uint32_t page_size;               /* bytes, a power of two */
-    unsigned count;                   /* ids 1..count */
-    uint32_t chunk[CLASS_MAX + 1];    /* bytes, by id; multiples of 8 */
-    uint32_t item_max;                /* bytes: larger items are cut into pieces */
-    uint8_t  by_size[4096 / 8 + 1];   /* id for sizes up to 4096, by (size + 7) / 8 */
+    uint32_t page_size;            /* bytes, a power of two */
+    unsigned count;                /* ids 1..count */
+    uint32_t chunk[CLASS_MAX + 1]; /* bytes, by id; multiples of 8 */
+    uint32_t item_max;             /* bytes: larger items are cut into pieces */
+    uint8_t by_size[4096 / 8 + 1]; /* id for sizes up to 4096, by (size + 7) / 8 */
 };
 
 /* factor 0: the default table, chunk_min is ignored. */
@@ -25,7 +25,8 @@ void class_table_init(struct class_table *t, uint32_t page_size, double factor, 
 uint8_t class_for(const struct class_table *t, uint32_t size);
 
 /*
- * The class for the next piece of a value of which `left` bytes are still to be placed (piece header not
- * counted): the smallest one that takes all of it if little is wasted, else the largest that is filled.
+ * The class for the next piece of a value of which `left` bytes are still to be placed (piece
+ * header not counted): the smallest one that takes all of it if little is wasted, else the largest
+ * that is filled.
  */
 uint8_t class_for_piece(const struct class_table *t, uint32_t left, uint32_t header);

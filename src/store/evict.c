@@ -1,26 +1,28 @@
 /*
  * evict.c - who has to go: S3-clock.
  *
- * After S3-FIFO (Yang et al., SOSP 2023), with a clock in place of its main queue, so that items need
- * no links.  Once memory is full a new item enters its class's small queue, a ring of handles of about a tenth of
- * the class.  At its end an item with two hits or more becomes a main item where it lies, others are evicted and leave
- * a ghost: their tag in the slot they had (table.h).  A new item that meets its ghost is main at once.  Main items have
- * no queue: a hand sweeps the class's chunks, takes one off the frequency of each and evicts those that have none.
- * Before anything was ever short, items are main without passing the queue.
+ * After S3-FIFO (Yang et al., SOSP 2023), with a clock in place of its main queue, so that items
+ * need no links.  Once memory is full a new item enters its class's small queue, a ring of handles
+ * of about a tenth of the class.  At its end an item with two hits or more becomes a main item
+ * where it lies, others are evicted and leave a ghost: their tag in the slot they had (table.h).  A
+ * new item that meets its ghost is main at once.  Main items have no queue: a hand sweeps the
+ * class's chunks, takes one off the frequency of each and evicts those that have none. Before
+ * anything was ever short, items are main without passing the queue.
  *
- * Entries of the ring whose item is gone are recognised by the version they carry.  Dead items met on the way go first.
+ * Entries of the ring whose item is gone are recognised by the version they carry.  Dead items met
+ * on the way go first.
  */
 #include "store/grip.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define SMALL_PERCENT    10
-#define SMALL_MIN        8u    /* items; a class of few chunks has a queue all the same */
-#define HAND_PATIENCE    1024u /* main items passed over before one goes whatever its frequency */
-#define HAND_STEPS_MAX   16384u
-#define DEAD_STEPS_MAX   256u  /* with -M: chunks looked at for a dead one */
-#define PROMOTE_HITS     2u
+#define SMALL_PERCENT  10
+#define SMALL_MIN      8u    /* items; a class of few chunks has a queue all the same */
+#define HAND_PATIENCE  1024u /* main items passed over before one goes whatever its frequency */
+#define HAND_STEPS_MAX 16384u
+#define DEAD_STEPS_MAX 256u /* with -M: chunks looked at for a dead one */
+#define PROMOTE_HITS   2u
 
 void
 evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int ghost_epoch)
@@ -61,7 +63,8 @@ evict_item(struct store_ctx *c, struct slab_class *k, struct item *it, enum remo
     return true;
 }
 
-/* -- the small queue ---------------------------------------------------------------------------- */
+/* -- the small queue ----------------------------------------------------------------------------
+ */
 
 #define RING_VERSION_SHIFT 40
 
@@ -145,7 +148,8 @@ evict_admit(struct store_ctx *c, struct item *it)
     }
 }
 
-/* How old a ghost is, is told in steps of a sixteenth of the time in which every bucket sees one. */
+/* How old a ghost is, is told in steps of a sixteenth of the time in which every bucket sees one.
+ */
 static int
 ghost_epoch(struct store *s)
 {
@@ -177,7 +181,8 @@ small_judge(struct store_ctx *c, struct slab_class *k, uint64_t entry)
         return grip_remove(c, k, &g, REMOVE_DEAD_WRITER, -1);
     }
     uint32_t seen = item_seen(it);
-    if ((seen & SEEN_FREQ_MASK) >= PROMOTE_HITS || (g.meta & ITEM_TOMBSTONE) || grip_is_pinned(&g)) {
+    if ((seen & SEEN_FREQ_MASK) >= PROMOTE_HITS || (g.meta & ITEM_TOMBSTONE) ||
+        grip_is_pinned(&g)) {
         item_set_meta(it, g.meta | ITEM_MAIN);
         item_set_seen(it, seen & ~SEEN_FREQ_MASK);
         k->figures.to_warm++;
@@ -188,7 +193,8 @@ small_judge(struct store_ctx *c, struct slab_class *k, uint64_t entry)
     return grip_remove(c, k, &g, REMOVE_EVICT, ghost_epoch(s));
 }
 
-/* -- the hand ----------------------------------------------------------------------------------- */
+/* -- the hand -----------------------------------------------------------------------------------
+ */
 
 /* The next chunk in address order; NULL: the class has no page. */
 static struct item *
@@ -226,8 +232,8 @@ hand_lower(struct store_ctx *c, struct slab_class *k, struct item *it)
 }
 
 /*
- * Judges a main item, or the owner of a piece (main or not: its own class's queue says nothing about the pressure in
- * this one).  dead_only: nothing alive may go.  Returns what was taken out.
+ * Judges a main item, or the owner of a piece (main or not: its own class's queue says nothing
+ * about the pressure in this one).  dead_only: nothing alive may go.  Returns what was taken out.
  */
 static struct item *
 hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, bool patient, bool dead_only)
@@ -251,8 +257,8 @@ hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, bool pati
 
 /* Looks at one chunk. *looked counts items that could have gone. */
 static struct item *
-hand_step(struct store_ctx *c, struct slab_class *k, struct item *chunk, bool patient, bool dead_only,
-          unsigned *looked)
+hand_step(struct store_ctx *c, struct slab_class *k, struct item *chunk, bool patient,
+          bool dead_only, unsigned *looked)
 {
     uint32_t meta = item_meta(chunk);
 

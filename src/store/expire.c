@@ -1,9 +1,10 @@
 /*
  * expire.c - giving back the memory of items whose time is over before anybody asks for them.
  *
- * Each class counts what expires in which slot of 16 seconds.  When a slot has passed and held a share of the class worth the trip,
- * the crawler walks the class's chunks in address order, one page per hold of its lock.  A walk counts anew what
- * it leaves alive, so items with expiries far ahead (beyond the 64 slots) are met again in time.
+ * Each class counts what expires in which slot of 16 seconds.  When a slot has passed and held a
+ * share of the class worth the trip, the crawler walks the class's chunks in address order, one
+ * page per hold of its lock.  A walk counts anew what it leaves alive, so items with expiries far
+ * ahead (beyond the 64 slots) are met again in time.
  */
 #include "store/impl.h"
 
@@ -67,7 +68,8 @@ chunk_is_dead(const struct store_ctx *c, const struct item *it)
     return f == STORE_EXPIRED || f == STORE_FLUSHED;
 }
 
-/* Walks one page of the class; returns the items looked at.  Dead ones are collected and released unlocked. */
+/* Walks one page of the class; returns the items looked at.  Dead ones are collected and released
+ * unlocked. */
 static unsigned
 class_walk_page(struct store_ctx *c, struct slab_class *k)
 {

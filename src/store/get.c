@@ -1,9 +1,10 @@
 /*
  * get.c - looking a key up without a lock.
  *
- * The bucket's sequence is read before and after everything that is taken from the bucket and from the
- * item; if it moved, all of it is thrown away and read again.  What is read meanwhile may be another item, or half of
- * one: so lengths are clamped to the page, and nothing found is acted on before the second look.
+ * The bucket's sequence is read before and after everything that is taken from the bucket and from
+ * the item; if it moved, all of it is thrown away and read again.  What is read meanwhile may be
+ * another item, or half of one: so lengths are clamped to the page, and nothing found is acted on
+ * before the second look.
  */
 #include "store/impl.h"
 
@@ -12,9 +13,9 @@
 /* What an attempt found. */
 struct probe {
     struct bucket *bucket;
-    uint32_t       seq;
-    struct item   *item; /* NULL: no such key */
-    uint32_t       meta;
+    uint32_t seq;
+    struct item *item; /* NULL: no such key */
+    uint32_t meta;
 };
 
 /* The item of a slot if it has this key, as far as one can tell without a lock. */
@@ -43,7 +44,8 @@ probe_chain(const struct store *s, struct slice key, uint64_t hash, struct probe
     for (const struct bucket *b = p->bucket; b != NULL; b = bucket_next(&s->table, b)) {
         for (int i = 0; i < TABLE_SLOTS; i++) {
             uint64_t v = slot_load(&b->slot[i]);
-            if (v >> SLOT_TAG_SHIFT == tag && (v & SLOT_HANDLE_MASK) != 0 && slot_matches(s, v, key, p)) {
+            if (v >> SLOT_TAG_SHIFT == tag && (v & SLOT_HANDLE_MASK) != 0 &&
+                slot_matches(s, v, key, p)) {
                 return;
             }
         }
@@ -104,12 +106,14 @@ store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta)
 {
     _Atomic int64_t *n = &c->hits[class_id][meta & ITEM_MAIN ? 1 : 0];
 
-    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
 /*
- * A hit moves nothing: it sets bits in the item, and only if they are not set already.  The bucket is held for that
- * instant, so that the word is surely still the item's; if the bucket has moved on, the hit goes uncounted.
+ * A hit moves nothing: it sets bits in the item, and only if they are not set already.  The bucket
+ * is held for that instant, so that the word is surely still the item's; if the bucket has moved
+ * on, the hit goes uncounted.
  */
 static void
 probe_bump(struct store_ctx *c, const struct probe *p)
@@ -131,7 +135,8 @@ store_bump(struct store_txn *t)
     }
 }
 
-/* The locked way, for large values (which are pinned) and for readers that writers keep in the dark. */
+/* The locked way, for large values (which are pinned) and for readers that writers keep in the
+ * dark. */
 static enum store_found
 get_locked(struct store_ctx *c, struct slice key, uint64_t hash, int options, struct store_hit *ret)
 {

@@ -5,7 +5,8 @@ grip_take(struct store *s, struct item *it, struct grip *g)
 {
     uint32_t meta = item_meta(it);
 
-    if (meta_kind(meta) != ITEM_LINKED || meta_key_at(meta) + meta_key_len(meta) > slab_room(&s->slab, it)) {
+    if (meta_kind(meta) != ITEM_LINKED ||
+        meta_key_at(meta) + meta_key_len(meta) > slab_room(&s->slab, it)) {
         return false;
     }
     g->bucket = table_trylock(&s->table, store_hash_item(it));
@@ -64,7 +65,8 @@ victim_count(struct store_ctx *c, struct slab_class *k, const struct grip *g, en
 }
 
 struct item *
-grip_remove(struct store_ctx *c, struct slab_class *k, struct grip *g, enum removal why, int ghost_epoch)
+grip_remove(struct store_ctx *c, struct slab_class *k, struct grip *g, enum removal why,
+            int ghost_epoch)
 {
     victim_count(c, k, g, why);
     evict_unlink(c, g->it, g->slot, ghost_epoch);

@@ -1,5 +1,6 @@
 /*
- * impl.h - what the files of store/ share: the store, a thread's handle, and the functions between them.
+ * impl.h - what the files of store/ share: the store, a thread's handle, and the functions between
+ * them.
  *
  * Private to store/.  Lock order: bucket, class, pool; who holds a class's lock only tries buckets.
  */
@@ -16,61 +17,62 @@
 #define KEYS_STEP       16   /* keys a thread counts for itself before it tells the table */
 
 struct stock {
-    uint32_t     count;
+    uint32_t count;
     struct item *chunk[STOCK_MAX];
 };
 
 struct store_ctx {
-    struct store    *store;
-    struct metrics  *metrics;
-    unsigned         index;
-    uint32_t         sec;        /* store seconds of this turn */
-    uint64_t         wall;       /* version of this turn's millisecond: counter and tag zero */
-    _Atomic uint64_t clock;      /* last version given or seen; others read it for flush_all */
-    int32_t          keys_delta; /* keys not yet told to the table */
-    uint64_t         rng;        /* of the sampling in move.c */
-    _Atomic int64_t (*counts)[STORE_COUNTS];       /* by class */
-    _Atomic int64_t (*hits)[2];                    /* by class: small, main */
-    struct stock    *stocks;                       /* by class */
+    struct store *store;
+    struct metrics *metrics;
+    unsigned index;
+    uint32_t sec;           /* store seconds of this turn */
+    uint64_t wall;          /* version of this turn's millisecond: counter and tag zero */
+    _Atomic uint64_t clock; /* last version given or seen; others read it for flush_all */
+    int32_t keys_delta;     /* keys not yet told to the table */
+    uint64_t rng;           /* of the sampling in move.c */
+    _Atomic int64_t (*counts)[STORE_COUNTS]; /* by class */
+    _Atomic int64_t (*hits)[2];              /* by class: small, main */
+    struct stock *stocks;                    /* by class */
     _Alignas(64) uint64_t scratch[ITEM_BIG / 8 + 2];
 };
 
 /* A page on its way out of a class. */
 struct move {
-    uint32_t page;       /* SLAB_NO_PAGE: none */
-    uint8_t  class_id;
+    uint32_t page; /* SLAB_NO_PAGE: none */
+    uint8_t class_id;
     uint32_t next_chunk;
-    unsigned rounds;     /* passes over the page so far */
-    uint32_t freed;      /* free chunks at the end of the last pass */
-    bool     rescue;     /* live items move to other chunks instead of being evicted */
+    unsigned rounds; /* passes over the page so far */
+    uint32_t freed;  /* free chunks at the end of the last pass */
+    bool rescue;     /* live items move to other chunks instead of being evicted */
 };
 
 struct store {
-    struct slab         slab;
-    struct table        table;
+    struct slab slab;
+    struct table table;
     struct store_config config;
-    int64_t             epoch;          /* unix second of store second 0 */
-    _Atomic uint64_t    floor;          /* versions at or below are dead */
-    _Atomic uint64_t    removed;        /* highest version of a key that went in the millisecond it was written, and of threads that ended */
-    _Atomic uint32_t    flush_at;       /* store second of a pending flush, 0: none */
-    _Atomic uint64_t    flush_version;  /* its floor */
-    struct spin         flush_lock;
-    _Atomic uint64_t    ghost_epoch;    /* counts small-queue evictions */
-    _Atomic uint32_t    now;            /* latest store second anybody was told, for figures */
-    _Atomic bool        moving;         /* a page is being drained */
-    struct spin         ctx_lock;
-    struct store_ctx   *ctxs[STORE_CTX_MAX];
+    int64_t epoch;                  /* unix second of store second 0 */
+    _Atomic uint64_t floor;         /* versions at or below are dead */
+    _Atomic uint64_t removed;       /* highest version of a key that went in the millisecond it was
+                                       written, and of threads that ended */
+    _Atomic uint32_t flush_at;      /* store second of a pending flush, 0: none */
+    _Atomic uint64_t flush_version; /* its floor */
+    struct spin flush_lock;
+    _Atomic uint64_t ghost_epoch; /* counts small-queue evictions */
+    _Atomic uint32_t now;         /* latest store second anybody was told, for figures */
+    _Atomic bool moving;          /* a page is being drained */
+    struct spin ctx_lock;
+    struct store_ctx *ctxs[STORE_CTX_MAX];
     struct store_class_stats *reset_base; /* by class; under ctx_lock */
     struct store_class_stats *gone;       /* counts of ctxs that were freed */
     /* store_tick()'s own */
-    struct move         move;
-    struct spin         steal_lock;     /* one page is stolen at a time */
-    uint32_t            tick_class;     /* where the crawler goes on */
-    uint32_t            tick_slot;      /* last slot of ttl_slot[] that was looked at */
-    uint64_t            tick_floor;     /* floor that has been crawled for */
-    uint32_t            tick_balance;   /* second of the last look at the classes */
-    unsigned            tick_moves;     /* pages the rebalancer may still move */
-    uint8_t             move_from, move_to;
+    struct move move;
+    struct spin steal_lock; /* one page is stolen at a time */
+    uint32_t tick_class;    /* where the crawler goes on */
+    uint32_t tick_slot;     /* last slot of ttl_slot[] that was looked at */
+    uint64_t tick_floor;    /* floor that has been crawled for */
+    uint32_t tick_balance;  /* second of the last look at the classes */
+    unsigned tick_moves;    /* pages the rebalancer may still move */
+    uint8_t move_from, move_to;
 };
 
 /* Is this item dead, and how?  STORE_HIT if it lives (a tombstone does not). */
@@ -99,7 +101,8 @@ void store_count_key(struct store_ctx *c, int delta);
 void store_due_flush(struct store_ctx *c);
 
 /* txn.c */
-/* Links a private item, as it is, in place of what is there; takes it.  False: no room in the table. */
+/* Links a private item, as it is, in place of what is there; takes it.  False: no room in the
+ * table. */
 bool store_link(struct store_txn *t, struct item **item);
 /* Takes out what lies in the table, alive or tombstone, without leaving one. */
 void store_forget(struct store_txn *t);
@@ -113,7 +116,8 @@ void chunk_give(struct store_ctx *c, struct item *chunk);
 void item_release(struct store_ctx *c, struct item *it);
 /* A private item with the layout bits `layout` at least; fields zero but the key. */
 struct item *item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout);
-/* A private item with all of old's fields and another layout, value copied (or its pieces taken over: old then has none). */
+/* A private item with all of old's fields and another layout, value copied (or its pieces taken
+ * over: old then has none). */
 struct item *item_reshape(struct store_ctx *c, struct item *old, uint32_t layout);
 uint32_t item_total_bytes(const struct store *s, const struct item *it);
 
@@ -125,11 +129,12 @@ void store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta);
 /* Frees one chunk of the class, or returns false. */
 bool evict_one(struct store_ctx *c, uint8_t class_id);
 /*
- * A linked item that is not main enters the small queue; or main, as long as nothing needs to be evicted.
- * Its bucket is locked.
+ * A linked item that is not main enters the small queue; or main, as long as nothing needs to be
+ * evicted. Its bucket is locked.
  */
 void evict_admit(struct store_ctx *c, struct item *it);
-/* Takes a linked item out of the table for good, if its bucket is free; why says which counters move. */
+/* Takes a linked item out of the table for good, if its bucket is free; why says which counters
+ * move. */
 enum removal { REMOVE_EVICT, REMOVE_DEAD_WRITER, REMOVE_DEAD_CRAWLER };
 /* Class locked; the caller releases the item (item_release) when it no longer is. */
 bool evict_item(struct store_ctx *c, struct slab_class *k, struct item *it, enum removal why);

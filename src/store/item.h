@@ -1,8 +1,8 @@
 /*
  * item.h - how an item lies in memory.
  *
- * A chunk of the arena is one of four kinds: free, an item in the table, a piece of a large value, or
- * private (being filled by the thread that allocated it).  All start with the same 16 bytes:
+ * A chunk of the arena is one of four kinds: free, an item in the table, a piece of a large value,
+ * or private (being filled by the thread that allocated it).  All start with the same 16 bytes:
  *
  *     version   u64   HLC stamp (item) | next piece (piece) | next free chunk of the page (free)
  *     seen      u32   last access << 3 | fetched << 2 | frequency 0..3
@@ -15,14 +15,15 @@
  *     FLAGS32   u32 client flags that need more than 16 bits          8 bytes
  *     CAS       u64 cas unique chosen by a client (meta E)            8 bytes
  *
- * then the key, which so starts at a multiple of 8, and right behind it the value.  An item of a short value
- * without expiry or flags costs 16 bytes.  Values of ITEM_BIG bytes and more are BIG (with EXT, FLAGS32 and CAS,
- * which are then nothing beside the value): readers hold them by reference instead of copying them.
+ * then the key, which so starts at a multiple of 8, and right behind it the value.  An item of a
+ * short value without expiry or flags costs 16 bytes.  Values of ITEM_BIG bytes and more are BIG
+ * (with EXT, FLAGS32 and CAS, which are then nothing beside the value): readers hold them by
+ * reference instead of copying them.
  *
- * Readers look at items while writers reuse them; a bucket's sequence tells them afterwards.  So every
- * word that a reader may see is read and written by relaxed atomics, eight bytes at a time.
- * meta of a linked item changes only under its bucket's lock; seen is a hint, written under the bucket's
- * lock (hits) or the class's (the clock hand).
+ * Readers look at items while writers reuse them; a bucket's sequence tells them afterwards.  So
+ * every word that a reader may see is read and written by relaxed atomics, eight bytes at a time.
+ * meta of a linked item changes only under its bucket's lock; seen is a hint, written under the
+ * bucket's lock (hits) or the class's (the clock hand).
  */
 #pragma once
 #include "base/slice.h"
@@ -47,15 +48,15 @@ enum item_kind { ITEM_FREE, ITEM_LINKED, ITEM_PIECE, ITEM_PRIVATE };
 #define ITEM_KIND_SHIFT 20
 
 enum item_bits {
-    ITEM_IS_BIG     = 1 << 22,
-    ITEM_HAS_EXT    = 1 << 23,
-    ITEM_HAS_FLAGS  = 1 << 24,
-    ITEM_HAS_CAS    = 1 << 25,
+    ITEM_IS_BIG = 1 << 22,
+    ITEM_HAS_EXT = 1 << 23,
+    ITEM_HAS_FLAGS = 1 << 24,
+    ITEM_HAS_CAS = 1 << 25,
     ITEM_KEY_BINARY = 1 << 26,
-    ITEM_STALE      = 1 << 27,
-    ITEM_WIN_SENT   = 1 << 28,
-    ITEM_TOMBSTONE  = 1 << 29,
-    ITEM_MAIN       = 1 << 30, /* swept by the clock hand; without it: in the small queue */
+    ITEM_STALE = 1 << 27,
+    ITEM_WIN_SENT = 1 << 28,
+    ITEM_TOMBSTONE = 1 << 29,
+    ITEM_MAIN = 1 << 30, /* swept by the clock hand; without it: in the small queue */
 };
 #define ITEM_LAYOUT (ITEM_IS_BIG | ITEM_HAS_EXT | ITEM_HAS_FLAGS | ITEM_HAS_CAS)
 
@@ -68,7 +69,7 @@ struct item_big {
 
 /* A piece of a large value. version: handle of the next piece, 0 at the end; seen: bytes in it. */
 struct piece {
-    struct item      head;
+    struct item head;
     _Atomic uint64_t owner; /* handle of its item */
 };
 #define PIECE_HEADER ((uint32_t)sizeof(struct piece))
@@ -240,14 +241,14 @@ item_chunk_bytes(const struct item *it, uint32_t meta)
 }
 
 /*
- * Copies bytes into a chunk at any offset, by whole relaxed words.  The chunk is the caller's alone (or
- * its bucket is locked); words at both ends keep their other bytes.
+ * Copies bytes into a chunk at any offset, by whole relaxed words.  The chunk is the caller's alone
+ * (or its bucket is locked); words at both ends keep their other bytes.
  */
 void item_put_bytes(struct item *it, uint32_t at, const void *bytes, size_t n);
 
 /*
- * Copies n bytes at offset `at` of a chunk out to room, by whole relaxed words: room is 8-byte aligned and has
- * (n + 14) / 8 * 8 bytes.  Returns where in room the bytes start.
+ * Copies n bytes at offset `at` of a chunk out to room, by whole relaxed words: room is 8-byte
+ * aligned and has (n + 14) / 8 * 8 bytes.  Returns where in room the bytes start.
  */
 const char *item_get_bytes(const struct item *it, uint32_t at, uint32_t n, uint64_t *room);
 

@@ -25,7 +25,8 @@ item_rank(struct store_ctx *c, struct item *it)
     }
     hash_stream_init(&h);
     value_cursor_init(&v, c->store, it);
-    for (void *p; (p = value_cursor_span(&v, c->store, &n)) != NULL; value_cursor_advance(&v, c->store, n)) {
+    for (void *p; (p = value_cursor_span(&v, c->store, &n)) != NULL;
+         value_cursor_advance(&v, c->store, n)) {
         hash_stream_add(&h, p, n);
     }
     return hash_stream_end(&h);

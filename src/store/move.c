@@ -1,26 +1,28 @@
 /*
  * move.c - pages go where they are worth most.
  *
- * A page is drained: it is taken out of its class, so that its free chunks are not handed out, and what lies in the others
- * is moved to other chunks of the class (rescue) or evicted.  When all its chunks are free it goes to the pool, and from
- * there to the class that wants it.  Who asks:
+ * A page is drained: it is taken out of its class, so that its free chunks are not handed out, and
+ * what lies in the others is moved to other chunks of the class (rescue) or evicted.  When all its
+ * chunks are free it goes to the pool, and from there to the class that wants it.  Who asks:
  *   - a write that finds nothing to evict in its own class (move_steal), at once;
- *   - the rebalancer: once a second it compares how long items live in the class that evicts the youngest with how
- *     long the coldest of the others have been idle, and moves some pages if the gap is worth it;
+ *   - the rebalancer: once a second it compares how long items live in the class that evicts the
+ * youngest with how long the coldest of the others have been idle, and moves some pages if the gap
+ * is worth it;
  *   - shrinking, after cache_memlimit or when the table grew.
- * A page that does not empty (a reader holds a value, a thread's stock a chunk) goes back and another one is tried.
+ * A page that does not empty (a reader holds a value, a thread's stock a chunk) goes back and
+ * another one is tried.
  */
 #include "store/grip.h"
 
 #include <assert.h>
 
-#define STALLED_ROUNDS  8     /* passes without progress before a page is given back */
-#define STEAL_TRIES     8
-#define EMPTY_LOOKS     256u  /* pages looked at for one that is empty already */
-#define MOVES_PER_SEC   16u   /* pages, or */
-#define MOVES_FRACTION  128u  /* this part of all of them */
-#define AGE_RATIO       0.8   /* as memcached's slab_automove_ratio */
-#define SAMPLES         16
+#define STALLED_ROUNDS 8 /* passes without progress before a page is given back */
+#define STEAL_TRIES    8
+#define EMPTY_LOOKS    256u /* pages looked at for one that is empty already */
+#define MOVES_PER_SEC  16u  /* pages, or */
+#define MOVES_FRACTION 128u /* this part of all of them */
+#define AGE_RATIO      0.8  /* as memcached's slab_automove_ratio */
+#define SAMPLES        16
 
 static void
 chunk_copy(struct item *to, const struct item *from, uint32_t bytes)
@@ -65,6 +67,7 @@ gripped_evict(struct store_ctx *c, struct slab_class *k, struct grip *g, enum re
 {
     spin_lock(&k->lock);
     struct item *it = grip_remove(c, k, g, why, -1);
+    k->evicted_before += why == REMOVE_EVICT; /* no sign that the class wants more memory */
     spin_unlock(&k->lock);
     item_release(c, it);
 }
@@ -155,7 +158,8 @@ chunk_clear_piece(struct store_ctx *c, struct slab_class *k, struct item *piece,
         moved_count(c, M_MOVE_BUSY_ITEMS);
         return;
     }
-    bool mine = meta_kind(item_meta(piece)) == ITEM_PIECE && slab_item(&s->slab, item_load_word(piece, 16)) == owner;
+    bool mine = meta_kind(item_meta(piece)) == ITEM_PIECE &&
+                slab_item(&s->slab, item_load_word(piece, 16)) == owner;
     if (!mine || grip_is_pinned(&g)) {
         grip_drop(&g);
         moved_count(c, M_MOVE_BUSY_ITEMS);
@@ -186,7 +190,8 @@ move_walk(struct store_ctx *c, struct move *m, unsigned budget)
     unsigned n = 0;
 
     for (; m->next_chunk < k->per_page && n < budget; m->next_chunk++, n++) {
-        struct item *it = (struct item *)(void *)(slab_page_start(s, m->page) + (size_t)m->next_chunk * k->chunk);
+        struct item *it =
+            (struct item *)(void *)(slab_page_start(s, m->page) + (size_t)m->next_chunk * k->chunk);
         switch (meta_kind(item_meta(it))) {
         case ITEM_LINKED:
             chunk_clear_item(c, k, it, m->rescue);
@@ -326,8 +331,9 @@ move_steal(struct store_ctx *c, uint8_t for_class)
     spin_lock(&s->steal_lock);
     for (unsigned i = 0; i < STEAL_TRIES && !got; i++) {
         struct move m;
-        if (!steal_empty(c, &m, for_class) &&
-            (!s->config.evict || !steal_full(c, &m, for_class, i))) {
+        /* Without eviction only pages that hold nothing alive can be had: chunk_clear_item() sees
+         * to it. */
+        if (!steal_empty(c, &m, for_class) && !steal_full(c, &m, for_class, i)) {
             break;
         }
         (void)move_walk(c, &m, UINT32_MAX);
@@ -341,7 +347,8 @@ move_steal(struct store_ctx *c, uint8_t for_class)
     return got;
 }
 
-/* -- the rebalancer ----------------------------------------------------------------------------- */
+/* -- the rebalancer -----------------------------------------------------------------------------
+ */
 
 /* How long the colder items of a class have been idle: the third quartile of some. Class locked. */
 static uint32_t
@@ -352,7 +359,8 @@ class_sample_age_locked(struct store_ctx *c, const struct slab_class *k)
 
     for (unsigned i = 0; i < 4 * SAMPLES && n < SAMPLES && k->page_count > 0; i++) {
         uint32_t page = k->pages[rng_next(c) % k->page_count];
-        const char *at = slab_page_start(&c->store->slab, page) + rng_next(c) % k->per_page * k->chunk;
+        const char *at =
+            slab_page_start(&c->store->slab, page) + rng_next(c) % k->per_page * k->chunk;
         const struct item *it = (const void *)at;
         enum item_kind kind = meta_kind(item_meta(it));
         if (kind == ITEM_PIECE) {
@@ -374,7 +382,7 @@ class_sample_age_locked(struct store_ctx *c, const struct slab_class *k)
 /* What the rebalancer knows of a class. */
 struct look {
     uint32_t pages, age;
-    bool     evicts, spare; /* spare: more than a page of free chunks */
+    bool evicts, spare; /* spare: pages' worth of free chunks */
 };
 
 static struct look
@@ -385,7 +393,10 @@ class_look(struct store_ctx *c, struct slab_class *k)
     spin_lock(&k->lock);
     l.pages = k->page_count;
     l.evicts = k->figures.evicted > k->evicted_before;
-    l.spare = k->free_chunks > k->per_page + k->per_page / 2;
+    /* Twice in a row, or it would lose the pages it was just given to fill. */
+    bool spare = k->free_chunks > 2 * (uint64_t)k->per_page + k->per_page / 2;
+    l.spare = spare && k->spare_before;
+    k->spare_before = spare;
     l.age = l.evicts ? k->victim_age : class_sample_age_locked(c, k);
     k->evicted_before = k->figures.evicted;
     spin_unlock(&k->lock);

@@ -1,14 +1,15 @@
 /*
- * scan.c - going through everything: by bucket (records for replication, snapshots, dumps) and by class.
+ * scan.c - going through everything: by bucket (records for replication, snapshots, dumps) and by
+ * class.
  */
 #include "store/grip.h"
 
 /* One item, copied or pinned while its bucket was locked, to be shown when it no longer is. */
 struct shown {
     struct store_record record;
-    uint8_t             class_id;
-    uint64_t            key[34];
-    uint64_t            value[ITEM_BIG / 8 + 2];
+    uint8_t class_id;
+    uint64_t key[34];
+    uint64_t value[ITEM_BIG / 8 + 2];
 };
 
 /* Bucket locked. */
@@ -79,8 +80,9 @@ shown_is_dead(const struct store_ctx *c, const struct shown *one)
 }
 
 /*
- * All of one bucket, one item at a time, so that nothing is called with the lock held; what changes meanwhile is seen twice or
- * in its new state, never missed: a slot keeps its place unless the bucket is split, and then the whole chain is read again.
+ * All of one bucket, one item at a time, so that nothing is called with the lock held; what changes
+ * meanwhile is seen twice or in its new state, never missed: a slot keeps its place unless the
+ * bucket is split, and then the whole chain is read again.
  */
 static void
 scan_bucket(struct store_ctx *c, uint64_t index, store_scan_fn *each, void *arg)
@@ -122,9 +124,11 @@ store_scan(struct store_ctx *c, uint64_t *cursor, unsigned budget, store_scan_fn
     return *cursor >= atomic_load_explicit(&t->count, memory_order_acquire);
 }
 
-/* Takes the next live item of a class from a place on. *page and *number go on; false at the end. */
+/* Takes the next live item of a class from a place on. *page and *number go on; false at the end.
+ */
 static bool
-class_next(struct store_ctx *c, struct slab_class *k, uint32_t *page, uint32_t *number, struct shown *ret)
+class_next(struct store_ctx *c, struct slab_class *k, uint32_t *page, uint32_t *number,
+           struct shown *ret)
 {
     struct store *s = c->store;
     bool found = false;
@@ -150,7 +154,8 @@ class_next(struct store_ctx *c, struct slab_class *k, uint32_t *page, uint32_t *
 }
 
 void
-store_walk_class(struct store_ctx *c, uint8_t class_id, unsigned limit, store_scan_fn *each, void *arg)
+store_walk_class(struct store_ctx *c, uint8_t class_id, unsigned limit, store_scan_fn *each,
+                 void *arg)
 {
     struct store *s = c->store;
     uint32_t page = 0, number = 0;

@@ -203,8 +203,8 @@ page_carve(struct slab *s, struct slab_class *c, uint32_t page)
 }
 
 /*
- * Makes room for one more in pages[], by doubling; false without memory.  Keeps the places of draining
- * pages, so that giving one back cannot fail.  Class locked.
+ * Makes room for one more in pages[], by doubling; false without memory.  Keeps the places of
+ * draining pages, so that giving one back cannot fail.  Class locked.
  */
 static bool
 class_reserve(struct slab_class *c)

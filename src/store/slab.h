@@ -1,12 +1,13 @@
 /*
  * slab.h - the arena: pages of one size, each cut into equal chunks for one class.
  *
- * Address space is reserved once and never unmapped, so a reader may look at a chunk that was freed under
- * it.  A chunk is named by a handle: its offset in the arena in units of 8 bytes, never 0.  Pages go from
- * the pool of spare pages to a class and back (move.h drains them first).
+ * Address space is reserved once and never unmapped, so a reader may look at a chunk that was freed
+ * under it.  A chunk is named by a handle: its offset in the arena in units of 8 bytes, never 0.
+ * Pages go from the pool of spare pages to a class and back (move.h drains them first).
  *
- * Locks: each class has one (its pages, free chunks, small queue and hand), the pool has one.  Order: bucket,
- * then class, then pool.  A thread that holds a class's lock may only try a bucket's.
+ * Locks: each class has one (its pages, free chunks, small queue and hand), the pool has one.
+ * Order: bucket, then class, then pool.  A thread that holds a class's lock may only try a
+ * bucket's.
  */
 #pragma once
 #include "base/err.h"
@@ -21,64 +22,66 @@ enum page_state { PAGE_SPARE, PAGE_IN_CLASS, PAGE_DRAINING };
 
 struct page {
     _Atomic uint8_t class_id;
-    _Atomic uint8_t state;      /* enum page_state */
-    bool     listed;            /* in its class's list of pages with free chunks */
-    uint16_t free_head;         /* chunk number + 1, 0: none */
+    _Atomic uint8_t state; /* enum page_state */
+    bool listed;           /* in its class's list of pages with free chunks */
+    uint16_t free_head;    /* chunk number + 1, 0: none */
     uint16_t free_count;
-    uint32_t slot;              /* where in its class's pages[] */
-    uint32_t next, prev;        /* list of pages with free chunks; spare pages use next */
+    uint32_t slot;       /* where in its class's pages[] */
+    uint32_t next, prev; /* list of pages with free chunks; spare pages use next */
 };
 
 /* Counters of one class that belong to its lock. */
 struct class_figures {
-    int64_t evicted, evicted_nonzero, outofmemory, reclaimed, expired_unfetched, evicted_unfetched, evicted_active,
-        crawler_reclaimed, crawler_checked, reflocked, to_cold, to_warm, within, direct;
+    int64_t evicted, evicted_nonzero, outofmemory, reclaimed, expired_unfetched, evicted_unfetched,
+        evicted_active, crawler_reclaimed, crawler_checked, reflocked, to_cold, to_warm, within,
+        direct;
 };
 
 struct slab_class {
     _Alignas(64) struct spin lock;
-    uint8_t   id;
-    uint32_t  chunk;            /* bytes */
-    uint32_t  per_page;         /* chunks */
-    uint32_t *pages;            /* page numbers; page_cap allocated */
-    uint32_t  page_count, page_cap;
-    uint32_t  draining;         /* pages taken out of pages[] that may come back */
-    uint32_t  partial;          /* first page with free chunks, or SLAB_NO_PAGE */
-    uint64_t  free_chunks;
+    uint8_t id;
+    uint32_t chunk;    /* bytes */
+    uint32_t per_page; /* chunks */
+    uint32_t *pages;   /* page numbers; page_cap allocated */
+    uint32_t page_count, page_cap;
+    uint32_t draining; /* pages taken out of pages[] that may come back */
+    uint32_t partial;  /* first page with free chunks, or SLAB_NO_PAGE */
+    uint64_t free_chunks;
     /* evict.h */
-    uint64_t *ring;             /* the small queue: handles and parts of versions */
-    uint32_t  ring_cap, ring_head, ring_count;
-    uint32_t  hand_page, hand_chunk;
-    uint32_t  victim_age;       /* seconds since the last victim was used when it was evicted */
-    int64_t   evicted_before;   /* figure at the last look of the rebalancer */
+    uint64_t *ring; /* the small queue: handles and parts of versions */
+    uint32_t ring_cap, ring_head, ring_count;
+    uint32_t hand_page, hand_chunk;
+    uint32_t victim_age;    /* seconds since the last victim was used when it was evicted */
+    int64_t evicted_before; /* figure at the last look of the rebalancer */
+    bool spare_before;      /* it had chunks to spare then */
     struct class_figures figures;
     /* expire.h */
     _Atomic uint32_t ttl_slot[64]; /* items stored that expire in that slot of 64 s */
-    uint32_t  crawl_page;
-    bool      crawling;
+    uint32_t crawl_page;
+    bool crawling;
 };
 
 struct slab {
-    char            *base;         /* reserved address space */
-    size_t           reserved;     /* bytes */
+    char *base;      /* reserved address space */
+    size_t reserved; /* bytes */
     struct class_table table;
-    unsigned         page_shift;
+    unsigned page_shift;
     _Alignas(64) struct spin lock; /* the pool */
-    uint32_t         fresh;        /* pages from here on were never used */
-    uint32_t         page_max;
-    uint32_t         committed;    /* pages up to here are writable */
-    uint32_t         spare;        /* list of spare pages, their memory given back to the system or not */
-    uint32_t         spare_count;
-    _Atomic uint32_t in_classes;   /* pages */
-    _Atomic size_t   limit;        /* bytes for pages and table */
-    _Atomic size_t  *table_bytes;  /* what the table takes of it; kept */
-    _Atomic bool     full;         /* the pool could not give a page: evict from now on */
-    struct page     *pages;
+    uint32_t fresh;                /* pages from here on were never used */
+    uint32_t page_max;
+    uint32_t committed; /* pages up to here are writable */
+    uint32_t spare;     /* list of spare pages, their memory given back to the system or not */
+    uint32_t spare_count;
+    _Atomic uint32_t in_classes; /* pages */
+    _Atomic size_t limit;        /* bytes for pages and table */
+    _Atomic size_t *table_bytes; /* what the table takes of it; kept */
+    _Atomic bool full;           /* the pool could not give a page: evict from now on */
+    struct page *pages;
     struct slab_class classes[CLASS_MAX + 1];
 };
 
-MUST_CHECK err_t slab_init(struct slab *s, const struct class_table *table, size_t reserve, size_t limit,
-                           _Atomic size_t *table_bytes, struct err_detail *d);
+MUST_CHECK err_t slab_init(struct slab *s, const struct class_table *table, size_t reserve,
+                           size_t limit, _Atomic size_t *table_bytes, struct err_detail *d);
 void slab_fini(struct slab *s);
 
 static inline struct item *
@@ -111,7 +114,8 @@ slab_page_start(const struct slab *s, uint32_t page)
     return s->base + ((size_t)page << s->page_shift);
 }
 
-/* Bytes that may be read from a chunk's start on, whatever was found there: to the end of its page. */
+/* Bytes that may be read from a chunk's start on, whatever was found there: to the end of its page.
+ */
 static inline uint32_t
 slab_room(const struct slab *s, const void *chunk)
 {
@@ -120,7 +124,8 @@ slab_room(const struct slab *s, const void *chunk)
     return (uint32_t)(((size_t)1 << s->page_shift) - at);
 }
 
-/* Up to max free chunks of a class, which may get a page from the pool for them; returns how many. */
+/* Up to max free chunks of a class, which may get a page from the pool for them; returns how many.
+ */
 unsigned slab_take(struct slab *s, uint8_t class_id, struct item **ret, unsigned max);
 /* Gives a chunk back. The caller cleared its kind (slab_wipe). */
 void slab_give(struct slab *s, struct item *chunk);
@@ -130,7 +135,8 @@ void slab_wipe(struct item *chunk);
 
 /* Gives one page from the pool to a class; false: none to be had within the limit. */
 bool slab_page_get(struct slab *s, struct slab_class *c);
-/* Takes a page that is in a class out of its lists; its free chunks come back to it but are not handed out. Class locked. */
+/* Takes a page that is in a class out of its lists; its free chunks come back to it but are not
+ * handed out. Class locked. */
 void slab_page_drain_locked(struct slab *s, struct slab_class *c, uint32_t page);
 /* Undoes that. */
 void slab_page_restore_locked(struct slab *s, struct slab_class *c, uint32_t page);

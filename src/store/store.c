@@ -9,14 +9,15 @@
 #define VERSION_MS_SHIFT 20
 #define VERSION_TAG_MASK UINT64_C(0xff)
 
-#define DEFAULT_PAGE (64u << 10)
-#define RESERVE_MIN  (UINT64_C(16) << 30) /* so that cache_memlimit has somewhere to go */
+#define DEFAULT_PAGE     (64u << 10)
+#define RESERVE_MIN      (UINT64_C(16) << 30) /* so that cache_memlimit has somewhere to go */
 #define BYTES_PER_BUCKET 128 /* of arena, at the least: 32-byte chunks, five or six to a bucket */
 
 static uint64_t
 version_of_ms(int64_t unix_ms)
 {
-    return unix_ms <= VERSION_EPOCH_MS ? 0 : (uint64_t)(unix_ms - VERSION_EPOCH_MS) << VERSION_MS_SHIFT;
+    return unix_ms <= VERSION_EPOCH_MS ? 0
+                                       : (uint64_t)(unix_ms - VERSION_EPOCH_MS) << VERSION_MS_SHIFT;
 }
 
 static void
@@ -33,7 +34,8 @@ static size_t
 reserve_for(const struct store_config *config)
 {
     if (config->memory_max != 0) {
-        return config->memory_max > config->memory_limit ? config->memory_max : config->memory_limit;
+        return config->memory_max > config->memory_limit ? config->memory_max
+                                                         : config->memory_limit;
     }
     size_t twice = config->memory_limit * 2;
     return twice > RESERVE_MIN ? twice : RESERVE_MIN;
@@ -175,7 +177,8 @@ store_of(struct store_ctx *c)
     return c->store;
 }
 
-/* -- time and versions -------------------------------------------------------------------------- */
+/* -- time and versions --------------------------------------------------------------------------
+ */
 
 void
 store_turn(struct store_ctx *c, usec_t now)
@@ -249,8 +252,8 @@ store_observe_version(struct store_ctx *c, uint64_t version)
 }
 
 /*
- * A key that goes takes its version with it; if it was stamped in this very millisecond, another thread could
- * stamp the key's next life with the same number, and an old cas would match it.
+ * A key that goes takes its version with it; if it was stamped in this very millisecond, another
+ * thread could stamp the key's next life with the same number, and an old cas would match it.
  */
 void
 store_note_removed(struct store_ctx *c, uint64_t version)
@@ -309,7 +312,8 @@ store_due_flush(struct store_ctx *c)
     spin_unlock(&s->flush_lock);
 }
 
-/* -- finding ------------------------------------------------------------------------------------ */
+/* -- finding ------------------------------------------------------------------------------------
+ */
 
 uint64_t
 store_hash(struct slice key)
@@ -381,7 +385,8 @@ store_count(struct store_ctx *c, uint8_t class_id, enum store_count what)
 {
     _Atomic int64_t *n = &c->counts[class_id][what];
 
-    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
 bool

@@ -5,16 +5,16 @@
  * store has a struct store_ctx of its own; functions that take a ctx are called by the thread that
  * owns it, functions that take a struct store by any thread.
  *
- * Reads take no lock (store_get).  Writes lock the key's bucket (store_lock ... store_unlock), which
- * is a spin lock: the code between may not wait for anything.  Between store_lock() and
+ * Reads take no lock (store_get).  Writes lock the key's bucket (store_lock ... store_unlock),
+ * which is a spin lock: the code between may not wait for anything.  Between store_lock() and
  * store_unlock() no second key may be locked by the same thread.
  *
- * Time: store_turn() gives the ctx the time of day; all expiry times are seconds on the store's clock,
- * which starts at STORE_CLOCK_START when the store is made, so that 0 can mean "never".
+ * Time: store_turn() gives the ctx the time of day; all expiry times are seconds on the store's
+ * clock, which starts at STORE_CLOCK_START when the store is made, so that 0 can mean "never".
  *
  * Versions: 63-bit hybrid logical clock stamps: 43 bits of ms since 2024-01-01, 12 bits of counter,
- * 8 bits of node tag.  They are what clients see as "cas unique", unless a client chose its own (meta E),
- * which then lies beside the version and orders nothing.
+ * 8 bits of node tag.  They are what clients see as "cas unique", unless a client chose its own
+ * (meta E), which then lies beside the version and orders nothing.
  */
 #pragma once
 #include "base/clock.h"
@@ -30,24 +30,25 @@ struct store;
 struct store_ctx;
 struct item; /* opaque outside store/ */
 
-#define STORE_CLOCK_START 2u     /* seconds; as memcached's process_started */
-#define STORE_CLASSES_MAX 256    /* class ids are 1..255 */
-#define STORE_CTX_MAX     128    /* threads of one store */
+#define STORE_CLOCK_START 2u  /* seconds; as memcached's process_started */
+#define STORE_CLASSES_MAX 256 /* class ids are 1..255 */
+#define STORE_CTX_MAX     128 /* threads of one store */
 
 struct store_config {
-    size_t   memory_limit;    /* bytes for pages and table together */
-    size_t   memory_max;      /* bytes of address space to reserve: store_set_limit() may go up to it; 0: decide */
-    size_t   item_size_max;   /* bytes, counted as memcached counts an item (see store_fits) */
-    size_t   page_size;       /* bytes, a power of two, 64 KiB..1 MiB; 0: 64 KiB */
-    double   factor;          /* growth of chunk sizes; 0: the fine default table */
-    unsigned chunk_min;       /* bytes, with factor */
-    bool     evict;           /* false: a full store refuses (-M) */
-    bool     no_cas;          /* clients see cas 0 (-C) */
-    bool     flat;            /* plain clock without a small queue ("lru mode flat") */
-    uint64_t items_max;       /* most items held; 0: no limit */
-    unsigned tombstone_life;  /* seconds a delete is remembered; 0: not at all */
-    uint8_t  node_tag;        /* low bits of versions */
-    usec_t   start;           /* time of day now */
+    size_t memory_limit; /* bytes for pages and table together */
+    size_t memory_max;   /* bytes of address space to reserve: store_set_limit() may go up to it; 0:
+                            decide */
+    size_t item_size_max;    /* bytes, counted as memcached counts an item (see store_fits) */
+    size_t page_size;        /* bytes, a power of two, 64 KiB..1 MiB; 0: 64 KiB */
+    double factor;           /* growth of chunk sizes; 0: the fine default table */
+    unsigned chunk_min;      /* bytes, with factor */
+    bool evict;              /* false: a full store refuses (-M) */
+    bool no_cas;             /* clients see cas 0 (-C) */
+    bool flat;               /* plain clock without a small queue ("lru mode flat") */
+    uint64_t items_max;      /* most items held; 0: no limit */
+    unsigned tombstone_life; /* seconds a delete is remembered; 0: not at all */
+    uint8_t node_tag;        /* low bits of versions */
+    usec_t start;            /* time of day now */
 };
 
 /* Makes a store; on failure NULL, and *d says why.  Gives. */
@@ -55,8 +56,8 @@ struct store *store_new(const struct store_config *config, struct err_detail *d)
 void store_free(struct store *s);
 
 /*
- * A thread's handle.  metrics: the thread's row, kept.  NULL if there are STORE_CTX_MAX already or no memory.
- * store_ctx_free() gives its spare chunks back; call it before store_free().
+ * A thread's handle.  metrics: the thread's row, kept.  NULL if there are STORE_CTX_MAX already or
+ * no memory. store_ctx_free() gives its spare chunks back; call it before store_free().
  */
 struct store_ctx *store_ctx_new(struct store *s, struct metrics *metrics);
 void store_ctx_free(struct store_ctx *c);
@@ -69,8 +70,9 @@ uint32_t store_seconds(const struct store_ctx *c);
 /* The unix time (seconds) that corresponds to 0 on the store's clock. */
 int64_t store_epoch(const struct store *s);
 /*
- * Turns a client's exptime into seconds on the store's clock: 0 stays 0 (never), negative is already
- * expired (1), up to 30 days relative to now, larger a unix time; a unix time before the start is already expired.
+ * Turns a client's exptime into seconds on the store's clock: 0 stays 0 (never), negative is
+ * already expired (1), up to 30 days relative to now, larger a unix time; a unix time before the
+ * start is already expired.
  */
 uint32_t store_expiry(const struct store_ctx *c, int64_t exptime);
 
@@ -90,22 +92,26 @@ enum store_found {
 
 /* Everything a command may want to know of an item it found. */
 struct store_hit {
-    struct slice value;        /* small value: lent until the next store_get() or store_lock() of this ctx */
-    struct item *pinned;       /* large value: not NULL; walk it with a value_cursor, then store_unpin() */
-    uint32_t     value_len;
-    uint32_t     client_flags;
-    uint32_t     expires;      /* store seconds, 0 never */
-    uint32_t     accessed;     /* store seconds of the access before this one */
-    uint64_t     cas;          /* what the client sees: 0 with no_cas */
-    uint64_t     version;
-    uint8_t      class_id;
-    uint32_t     size;         /* bytes of header, key and value */
-    bool         fetched;      /* hit before */
-    bool         stale, win_sent, key_binary;
+    struct slice
+        value; /* small value: lent until the next store_get() or store_lock() of this ctx */
+    struct item
+        *pinned; /* large value: not NULL; walk it with a value_cursor, then store_unpin() */
+    uint32_t value_len;
+    uint32_t client_flags;
+    uint32_t expires;  /* store seconds, 0 never */
+    uint32_t accessed; /* store seconds of the access before this one */
+    uint64_t cas;      /* what the client sees: 0 with no_cas */
+    uint64_t version;
+    uint8_t class_id;
+    uint32_t size; /* bytes of header, key and value */
+    bool fetched;  /* hit before */
+    bool stale, win_sent, key_binary;
 };
 
-enum { STORE_PEEK = 1, /* do not count the access: no frequency, no fetched, no accessed */
-       STORE_NO_VALUE = 2 /* only the fields: value empty, nothing pinned */ };
+enum {
+    STORE_PEEK = 1,    /* do not count the access: no frequency, no fetched, no accessed */
+    STORE_NO_VALUE = 2 /* only the fields: value empty, nothing pinned */
+};
 
 /* Looks a key up without a lock.  *ret is filled with STORE_HIT only. */
 enum store_found store_get(struct store_ctx *c, struct slice key, uint64_t hash, int options,
@@ -117,27 +123,29 @@ void store_unpin(struct store_ctx *c, struct item *item);
 struct value_cursor {
     struct item *item;
     struct item *chunk; /* the piece it is in */
-    uint32_t     at;    /* offset in the piece's bytes */
-    uint32_t     left;  /* bytes of the value from here on */
+    uint32_t at;        /* offset in the piece's bytes */
+    uint32_t left;      /* bytes of the value from here on */
 };
 void value_cursor_init(struct value_cursor *v, const struct store *s, struct item *item);
-/* The contiguous bytes here; *len is 0 at the end.  Writable for an item made by store_alloc() and not yet published. */
+/* The contiguous bytes here; *len is 0 at the end.  Writable for an item made by store_alloc() and
+ * not yet published. */
 void *value_cursor_span(const struct value_cursor *v, const struct store *s, size_t *len);
 /* Goes n bytes on; n is at most the span's length. */
 void value_cursor_advance(struct value_cursor *v, const struct store *s, size_t n);
 /* Up to max spans from here as an iovec, without moving; returns how many. */
-int value_cursor_iov(const struct value_cursor *v, const struct store *s, struct iovec *iov, int max);
+int value_cursor_iov(const struct value_cursor *v, const struct store *s, struct iovec *iov,
+                     int max);
 
 /* -- writing ----------------------------------------------------------------------------------- */
 
 /* What a new item is to be. */
 struct store_spec {
-    struct slice key;          /* 1..KEY_MAX bytes */
-    uint32_t     value_len;
-    uint32_t     client_flags;
-    uint32_t     expires;      /* store seconds, 0 never */
-    uint64_t     cas;          /* what clients shall see instead of the version; 0: the version */
-    bool         key_binary;
+    struct slice key; /* 1..KEY_MAX bytes */
+    uint32_t value_len;
+    uint32_t client_flags;
+    uint32_t expires; /* store seconds, 0 never */
+    uint64_t cas;     /* what clients shall see instead of the version; 0: the version */
+    bool key_binary;
 };
 
 /* False if an item of this shape exceeds item_size_max by memcached's sum:
@@ -145,14 +153,16 @@ struct store_spec {
 bool store_fits(const struct store *s, const struct store_spec *spec);
 
 /*
- * Memory for a new item, private until published: key and fields are set, the value is not.  NULL if there is no
- * room and nothing may be evicted.  May be called with a key locked.  Gives; store_drop() takes it back.
+ * Memory for a new item, private until published: key and fields are set, the value is not.  NULL
+ * if there is no room and nothing may be evicted.  May be called with a key locked.  Gives;
+ * store_drop() takes it back.
  */
 struct item *store_alloc(struct store_ctx *c, const struct store_spec *spec);
 /* Frees an item that was never published. NULL is fine. */
 void store_drop(struct store_ctx *c, struct item *item);
 /* Copies bytes into a private item's value at offset. */
-void item_write(struct store_ctx *c, struct item *item, uint32_t offset, const void *bytes, size_t n);
+void item_write(struct store_ctx *c, struct item *item, uint32_t offset, const void *bytes,
+                size_t n);
 uint32_t item_value_len(const struct item *item);
 uint32_t item_client_flags(const struct item *item);
 struct slice item_key(const struct item *item);
@@ -164,35 +174,37 @@ uint8_t item_class(const struct store *s, const struct item *item);
  */
 struct store_txn {
     struct store_ctx *ctx;
-    struct slice      key;
-    uint64_t          hash;
-    enum store_found  found;
-    struct item      *old;
-    struct store_hit  hit;
-    struct item      *raw;     /* what lies in the table, dead or a tombstone; private to store/ */
-    void             *bucket;  /* private to store/ */
-    void             *slot;
+    struct slice key;
+    uint64_t hash;
+    enum store_found found;
+    struct item *old;
+    struct store_hit hit;
+    struct item *raw; /* what lies in the table, dead or a tombstone; private to store/ */
+    void *bucket;     /* private to store/ */
+    void *slot;
 };
 
-/* Locks the key's bucket and looks.  An expired or flushed item counts as absent (and is removed). */
+/* Locks the key's bucket and looks.  An expired or flushed item counts as absent (and is removed).
+ */
 void store_lock(struct store_ctx *c, struct slice key, uint64_t hash, struct store_txn *t);
 void store_unlock(struct store_txn *t);
 
 /*
- * Publishes a private item under the key, in place of what was there.  Takes *item.  Gives it a version
- * above both the clock and the old version, and returns that version; t->old is the new item afterwards.
- * 0: no memory for the table; the item is gone, what was there stays.
+ * Publishes a private item under the key, in place of what was there.  Takes *item.  Gives it a
+ * version above both the clock and the old version, and returns that version; t->old is the new
+ * item afterwards. 0: no memory for the table; the item is gone, what was there stays.
  */
 uint64_t store_publish(struct store_txn *t, struct item **item);
 /*
- * Small values only (below ITEM_BIG bytes, else false): copies the old value into room (at least value_len bytes).
+ * Small values only (below ITEM_BIG bytes, else false): copies the old value into room (at least
+ * value_len bytes).
  */
 bool store_copy_value(struct store_txn *t, void *room);
-/* Appends or prepends to the old value: makes a new item with all fields of the old one.  False: no memory.
- * The added bytes may come in from a private item (from != NULL) or as a slice. */
+/* Appends or prepends to the old value: makes a new item with all fields of the old one.  False: no
+ * memory. The added bytes may come in from a private item (from != NULL) or as a slice. */
 bool store_concat(struct store_txn *t, bool prepend, struct slice bytes, struct item *from);
-/* Overwrites a small old value in place with bytes of the same length; new version.  False: not possible
- * (large, or the cas asked for needs room). cas as in store_spec. */
+/* Overwrites a small old value in place with bytes of the same length; new version.  False: not
+ * possible (large, or the cas asked for needs room). cas as in store_spec. */
 bool store_rewrite(struct store_txn *t, struct slice bytes, uint64_t cas);
 /* Removes the old item (leaving a tombstone where those are kept). No-op without one. */
 void store_remove(struct store_txn *t);
@@ -204,59 +216,81 @@ void store_mark(struct store_txn *t, bool stale, bool win_sent);
 bool store_restamp(struct store_txn *t, uint64_t cas);
 /* Counts an access, as store_get() does. */
 void store_bump(struct store_txn *t);
-/* Pins the old item if its value is large, else copies it to the ctx's scratch: fills t->hit.value or .pinned. */
+/* Pins the old item if its value is large, else copies it to the ctx's scratch: fills t->hit.value
+ * or .pinned. */
 void store_fetch(struct store_txn *t);
 
-/* -- records: what replication, the log and hand-off carry --------------------------------------- */
+/* -- records: what replication, the log and hand-off carry ---------------------------------------
+ */
 
 struct store_record {
     struct slice key;
-    struct slice value;        /* empty for a tombstone */
-    struct item *item;         /* or the value lies in this private item (taken); its key is the record's */
-    uint32_t     client_flags;
-    uint32_t     expires;      /* store seconds, 0 never; for a tombstone: when it may be forgotten */
-    uint32_t     touches;
-    uint64_t     version;
-    uint64_t     cas;          /* chosen by a client, else 0 */
-    bool         tombstone, stale, win_sent, key_binary;
+    struct slice value; /* empty for a tombstone */
+    struct item *item; /* or the value lies in this private item (taken); its key is the record's */
+    uint32_t client_flags;
+    uint32_t expires; /* store seconds, 0 never; for a tombstone: when it may be forgotten */
+    uint32_t touches;
+    uint64_t version;
+    uint64_t cas; /* chosen by a client, else 0 */
+    bool tombstone, stale, win_sent, key_binary;
 };
 
-enum store_merged { STORE_MERGED, STORE_OLDER, STORE_REFUSED /* dead by the flush floor or no memory */ };
+enum store_merged {
+    STORE_MERGED,
+    STORE_OLDER,
+    STORE_REFUSED /* dead by the flush floor or no memory */
+};
 
 /*
- * Takes a record into the store: the higher (version, touches) wins, and of equals the greater XXH3 of the value.
- * Commutative, associative, idempotent.  Advances the ctx's version clock past the record's version.
+ * Takes a record into the store: the higher (version, touches) wins, and of equals the greater XXH3
+ * of the value. Commutative, associative, idempotent.  Advances the ctx's version clock past the
+ * record's version.
  */
 enum store_merged store_merge(struct store_ctx *c, struct store_record *record);
 
-/* -- everything at once -------------------------------------------------------------------------- */
+/* -- everything at once --------------------------------------------------------------------------
+ */
 
-/* Everything stored before this call is dead from store second at on (at <= now: at once).  The last call wins. */
+/* Everything stored before this call is dead from store second at on (at <= now: at once).  The
+ * last call wins. */
 void store_flush(struct store_ctx *c, uint32_t at);
 
 /*
- * Calls each() for every live record, bucket by bucket: each record that is there from start to end is seen at
- * least once (twice if the table grows meanwhile).  *cursor starts at 0; returns true when the end is reached.  At most about budget
- * buckets a call.  The record is lent for the call; each() runs with the bucket unlocked.
+ * Calls each() for every live record, bucket by bucket: each record that is there from start to end
+ * is seen at least once (twice if the table grows meanwhile).  *cursor starts at 0; returns true
+ * when the end is reached.  At most about budget buckets a call.  The record is lent for the call;
+ * each() runs with the bucket unlocked.
  */
 typedef void store_scan_fn(void *arg, const struct store_record *record, uint8_t class_id);
-bool store_scan(struct store_ctx *c, uint64_t *cursor, unsigned budget, store_scan_fn *each, void *arg);
+bool store_scan(struct store_ctx *c, uint64_t *cursor, unsigned budget, store_scan_fn *each,
+                void *arg);
 
 /*
- * Background work: expiry, eviction ahead of need, table growth, moving pages between classes, shrinking to the
- * limit.  Does about budget units (items looked at) and returns the microseconds until it would like
- * to be called again.  Any thread's ctx, but one caller at a time.
+ * Background work: expiry, eviction ahead of need, table growth, moving pages between classes,
+ * shrinking to the limit.  Does about budget units (items looked at) and returns the microseconds
+ * until it would like to be called again.  Any thread's ctx, but one caller at a time.
  */
 usec_t store_tick(struct store_ctx *c, unsigned budget);
 
-/* Changes the memory limit; false if above what was reserved.  Shrinking is done by store_tick(). */
+/* Changes the memory limit; false if above what was reserved.  Shrinking is done by store_tick().
+ */
 bool store_set_limit(struct store *s, size_t bytes);
 
-/* -- figures ------------------------------------------------------------------------------------- */
+/* -- figures -------------------------------------------------------------------------------------
+ */
 
 /* Per-class counters that the commands move; in the order of "stats slabs". */
-enum store_count { SC_GET_HITS, SC_CMD_SET, SC_DELETE_HITS, SC_INCR_HITS, SC_DECR_HITS, SC_CAS_HITS,
-                   SC_CAS_BADVAL, SC_TOUCH_HITS, STORE_COUNTS };
+enum store_count {
+    SC_GET_HITS,
+    SC_CMD_SET,
+    SC_DELETE_HITS,
+    SC_INCR_HITS,
+    SC_DECR_HITS,
+    SC_CAS_HITS,
+    SC_CAS_BADVAL,
+    SC_TOUCH_HITS,
+    STORE_COUNTS
+};
 /* Counts one event of a class in this ctx. */
 void store_count(struct store_ctx *c, uint8_t class_id, enum store_count what);
 
@@ -264,21 +298,21 @@ struct store_class_stats {
     uint32_t chunk_size, chunks_per_page;
     uint64_t pages, chunks_used, chunks_free;
     uint64_t items, items_small, items_main, bytes; /* bytes: of headers, keys, values */
-    uint32_t age;          /* seconds since the next victim was last used */
+    uint32_t age; /* seconds since the next victim was last used */
     uint32_t age_small, age_main;
     uint32_t evicted_time; /* seconds between the last victim's access and its eviction */
-    int64_t  evicted, evicted_nonzero, outofmemory, reclaimed, expired_unfetched, evicted_unfetched,
-             evicted_active, crawler_reclaimed, crawler_checked, lrutail_reflocked, moves_to_cold, moves_to_warm,
-             moves_within, direct_reclaims, hits_small, hits_main;
-    int64_t  counts[STORE_COUNTS];
+    int64_t evicted, evicted_nonzero, outofmemory, reclaimed, expired_unfetched, evicted_unfetched,
+        evicted_active, crawler_reclaimed, crawler_checked, lrutail_reflocked, moves_to_cold,
+        moves_to_warm, moves_within, direct_reclaims, hits_small, hits_main;
+    int64_t counts[STORE_COUNTS];
 };
 
 struct store_stats {
-    size_t   limit, pages_bytes, table_bytes;
+    size_t limit, pages_bytes, table_bytes;
     uint64_t table_buckets, pages_global; /* pages in no class */
     unsigned hash_power;                  /* log2 of the bucket count, rounded up */
-    bool     growing, moving;
-    unsigned classes;                     /* ids 1..classes */
+    bool growing, moving;
+    unsigned classes; /* ids 1..classes */
 };
 
 /* Any thread; figures of a moment, gathered without stopping anybody. */
@@ -286,5 +320,7 @@ void store_get_stats(struct store *s, struct store_stats *ret);
 void store_get_class_stats(struct store *s, uint8_t class_id, struct store_class_stats *ret);
 /* The zero point of per-class counters for "stats reset". */
 void store_reset_stats(struct store *s);
-/* Calls each() for up to limit live items of a class, in address order; as store_scan() otherwise. */
-void store_walk_class(struct store_ctx *c, uint8_t class_id, unsigned limit, store_scan_fn *each, void *arg);
+/* Calls each() for up to limit live items of a class, in address order; as store_scan() otherwise.
+ */
+void store_walk_class(struct store_ctx *c, uint8_t class_id, unsigned limit, store_scan_fn *each,
+                      void *arg);

@@ -5,9 +5,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define TABLE_START  1024u  /* buckets: 64 KiB */
-#define COMMIT_STEP  16384u /* buckets made writable at a time: 1 MiB of address space; touched as used */
-#define FILL_PERCENT 80     /* of the slots, before a bucket is split */
+#define TABLE_START 1024u /* buckets: 64 KiB */
+#define COMMIT_STEP                                                                                \
+    16384u /* buckets made writable at a time: 1 MiB of address space; touched as used */
+#define FILL_PERCENT 80 /* of the slots, before a bucket is split */
 
 static void
 bytes_add(struct table *t, size_t n)
@@ -191,7 +192,8 @@ slot_store(_Atomic uint64_t *slot, uint64_t hash, uint64_t handle)
 static bool
 ghost_is_older(uint64_t a, uint64_t b)
 {
-    uint64_t ea = a >> SLOT_EPOCH_SHIFT & SLOT_EPOCH_MASK, eb = b >> SLOT_EPOCH_SHIFT & SLOT_EPOCH_MASK;
+    uint64_t ea = a >> SLOT_EPOCH_SHIFT & SLOT_EPOCH_MASK,
+             eb = b >> SLOT_EPOCH_SHIFT & SLOT_EPOCH_MASK;
 
     return ((eb - ea) & SLOT_EPOCH_MASK) < 64;
 }

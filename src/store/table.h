@@ -1,21 +1,21 @@
 /*
  * table.h - from hash to item: a hash table of cache lines that grows one bucket at a time.
  *
- * A bucket is 64 bytes: a sequence word, a link to an overflow bucket, and seven slots of 8 bytes (16 bits
- * of the hash as a tag, 8 spare bits, a 40-bit handle).  A miss costs one cache line, a hit two.  It grows by linear
- * hashing (Litwin 1980): bucket `count - 2^k` is split in two, one at a time, in reserved address space, so that
- * there is neither a pause nor a second table.
+ * A bucket is 64 bytes: a sequence word, a link to an overflow bucket, and seven slots of 8 bytes
+ * (16 bits of the hash as a tag, 8 spare bits, a 40-bit handle).  A miss costs one cache line, a
+ * hit two.  It grows by linear hashing (Litwin 1980): bucket `count - 2^k` is split in two, one at
+ * a time, in reserved address space, so that there is neither a pause nor a second table.
  *
- * The sequence word is a seqlock over the bucket and its overflow chain: odd while a writer is at work.
- * Readers take no lock; see store_get().
+ * The sequence word is a seqlock over the bucket and its overflow chain: odd while a writer is at
+ * work. Readers take no lock; see store_get().
  *
- * A slot without a handle but not zero is a ghost: it remembers, in space that would be empty, the tag of an
- * item that was evicted from the small queue (evict.h).
+ * A slot without a handle but not zero is a ghost: it remembers, in space that would be empty, the
+ * tag of an item that was evicted from the small queue (evict.h).
  */
 #pragma once
 #include "base/err.h"
-#include "base/spin.h"
 #include "base/slice.h"
+#include "base/spin.h"
 #include "store/item.h"
 
 #define TABLE_SLOTS      7
@@ -33,17 +33,17 @@ struct bucket {
 static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
 
 struct table {
-    struct bucket   *buckets;      /* reserved: max */
-    struct bucket   *overflow;     /* reserved: overflow_max; number 0 is not used */
-    uint64_t         max, overflow_max;
+    struct bucket *buckets;  /* reserved: max */
+    struct bucket *overflow; /* reserved: overflow_max; number 0 is not used */
+    uint64_t max, overflow_max;
     _Alignas(64) _Atomic uint64_t count; /* buckets in use */
     _Alignas(64) _Atomic int64_t keys;   /* about; threads report in steps */
-    struct spin      grow_lock;
-    uint64_t         committed;    /* buckets that are writable */
-    struct spin      overflow_lock;
-    uint32_t         overflow_free, overflow_fresh, overflow_committed, overflow_used;
-    _Atomic size_t   bytes;        /* memory of both */
-    _Atomic bool     growing;
+    struct spin grow_lock;
+    uint64_t committed; /* buckets that are writable */
+    struct spin overflow_lock;
+    uint32_t overflow_free, overflow_fresh, overflow_committed, overflow_used;
+    _Atomic size_t bytes; /* memory of both */
+    _Atomic bool growing;
 };
 
 MUST_CHECK err_t table_init(struct table *t, uint64_t max, struct err_detail *d);
@@ -95,8 +95,8 @@ struct bucket *table_trylock(struct table *t, uint64_t hash);
 void bucket_lock(struct bucket *b);
 void bucket_unlock(struct bucket *b);
 /*
- * Locks a bucket that is unchanged since seq, to write words that the sequence does not protect (an item's seen);
- * release with bucket_untouch(), after which readers do not notice.
+ * Locks a bucket that is unchanged since seq, to write words that the sequence does not protect (an
+ * item's seen); release with bucket_untouch(), after which readers do not notice.
  */
 static inline bool
 bucket_touch(struct bucket *b, uint32_t seq)
@@ -113,8 +113,8 @@ bucket_untouch(struct bucket *b, uint32_t seq)
 /* The slot that holds this handle, or NULL.  Bucket locked. */
 _Atomic uint64_t *table_slot_of(const struct table *t, struct bucket *b, uint64_t handle);
 /*
- * Puts a handle into a free slot: a ghost of the same tag (then *was_ghost), an empty one, the oldest ghost, or one of a
- * new overflow bucket.  NULL: no memory.  Bucket locked.
+ * Puts a handle into a free slot: a ghost of the same tag (then *was_ghost), an empty one, the
+ * oldest ghost, or one of a new overflow bucket.  NULL: no memory.  Bucket locked.
  */
 _Atomic uint64_t *table_insert(struct table *t, struct bucket *b, uint64_t hash, uint64_t handle,
                                bool *was_ghost);
@@ -124,4 +124,5 @@ void table_remove(_Atomic uint64_t *slot, int ghost_epoch);
 /* True if there are more keys than the buckets should hold. */
 bool table_wants_growth(const struct table *t);
 /* Splits one bucket; hash_of() gives the hash of the item with that handle. False: not now. */
-bool table_split(struct table *t, uint64_t (*hash_of)(const void *arg, uint64_t handle), const void *arg);
+bool table_split(struct table *t, uint64_t (*hash_of)(const void *arg, uint64_t handle),
+                 const void *arg);

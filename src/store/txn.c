@@ -111,8 +111,9 @@ item_count_out(struct store_ctx *c, const struct item *it)
 }
 
 /*
- * Puts a private item where the key's slot is, or into a new one.  heir: it is another form of the old item and keeps its
- * place in the eviction order; a new value of a main key stays main as well.  False: no room in the table.
+ * Puts a private item where the key's slot is, or into a new one.  heir: it is another form of the
+ * old item and keeps its place in the eviction order; a new value of a main key stays main as well.
+ * False: no room in the table.
  */
 static bool
 txn_link(struct store_txn *t, struct item *it)
@@ -251,7 +252,8 @@ value_copy(struct store_ctx *c, struct item *to, uint32_t offset, struct item *f
     size_t n;
 
     value_cursor_init(&v, c->store, from);
-    for (void *p; (p = value_cursor_span(&v, c->store, &n)) != NULL; value_cursor_advance(&v, c->store, n)) {
+    for (void *p; (p = value_cursor_span(&v, c->store, &n)) != NULL;
+         value_cursor_advance(&v, c->store, n)) {
         item_write(c, to, offset, p, n);
         offset += (uint32_t)n;
     }
@@ -351,7 +353,8 @@ store_retime(struct store_txn *t, uint32_t expires)
         return false;
     }
     struct item_ext x = item_ext(t->old, item_meta(t->old));
-    if (x.touches == UINT16_MAX) { /* the order of records must not wrap: this touch is a new version */
+    if (x.touches ==
+        UINT16_MAX) { /* the order of records must not wrap: this touch is a new version */
         if (!store_restamp(t, item_own_cas(t->old, item_meta(t->old)))) {
             return false;
         }

@@ -1,12 +1,14 @@
 /*
- * store.c - the engine under threads: readers, writers, eviction, growth, page moves and limit changes at once.
+ * store.c - the engine under threads: readers, writers, eviction, growth, page moves and limit
+ * changes at once.
  *
- * Every value says whose it is: key number, stamp, length, and bytes that follow from them.  Each key has one
- * writer, which gives it rising stamps, so a reader that sees a stamp go back has been lied to.  A plain main, so that
- * ThreadSanitizer can run it.  Arguments: seconds (default 5), seed.
+ * Every value says whose it is: key number, stamp, length, and bytes that follow from them.  Each
+ * key has one writer, which gives it rising stamps, so a reader that sees a stamp go back has been
+ * lied to.  A plain main, so that ThreadSanitizer can run it.  Arguments: seconds (default 5),
+ * seed.
  */
-#include "base/clock.h"
 #include "store/store.h"
+#include "base/clock.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -127,7 +129,8 @@ write_one(struct store_ctx *c, uint32_t key, uint32_t stamp, uint64_t *seed, cha
     struct store_spec spec = { .key = k,
                                .value_len = len,
                                .client_flags = mix(mix(key, stamp), len) % 3 * 40000,
-                               .expires = rnd(seed) % 4 == 0 ? store_seconds(c) + 1 + rnd(seed) % 3 : 0,
+                               .expires =
+                                   rnd(seed) % 4 == 0 ? store_seconds(c) + 1 + rnd(seed) % 3 : 0,
                                .cas = rnd(seed) % 16 == 0 ? stamp : 0 };
     struct item *it = store_alloc(c, &spec);
     struct store_txn t;
@@ -234,7 +237,9 @@ int
 main(int argc, char **argv)
 {
     int seconds = argc > 1 ? atoi(argv[1]) : 5;
-    struct store_config config = { .memory_limit = LIMIT, .item_size_max = 1 << 20, .evict = true, .start = clock_now() };
+    struct store_config config = {
+        .memory_limit = LIMIT, .item_size_max = 1 << 20, .evict = true, .start = clock_now()
+    };
     struct err_detail d;
     pthread_t threads[WRITERS + READERS];
 
@@ -244,7 +249,8 @@ main(int argc, char **argv)
         return 1;
     }
     for (unsigned i = 0; i < WRITERS + READERS; i++) {
-        if (pthread_create(&threads[i], NULL, i < WRITERS ? writer : reader, (void *)(uintptr_t)i) != 0) {
+        if (pthread_create(&threads[i], NULL, i < WRITERS ? writer : reader,
+                           (void *)(uintptr_t)i) != 0) {
             return 1;
         }
     }
@@ -278,10 +284,12 @@ main(int argc, char **argv)
     }
     struct store_stats st;
     store_get_stats(store, &st);
-    printf("stored %lld, items %lld, bytes %lld, evictions %lld, pages moved %lld, rescued %lld, crawled %lld, "
+    printf("stored %lld, items %lld, bytes %lld, evictions %lld, pages moved %lld, rescued %lld, "
+           "crawled %lld, "
            "reclaimed %lld+%lld, buckets %llu, scanned %u, used %zu KiB\n",
-           (long long)sum.value[M_TOTAL_ITEMS], (long long)sum.value[M_CURR_ITEMS], (long long)sum.value[M_CURR_BYTES],
-           (long long)sum.value[M_EVICTIONS], (long long)sum.value[M_PAGES_MOVED], (long long)sum.value[M_MOVE_RESCUES],
+           (long long)sum.value[M_TOTAL_ITEMS], (long long)sum.value[M_CURR_ITEMS],
+           (long long)sum.value[M_CURR_BYTES], (long long)sum.value[M_EVICTIONS],
+           (long long)sum.value[M_PAGES_MOVED], (long long)sum.value[M_MOVE_RESCUES],
            (long long)sum.value[M_CRAWLER_CHECKED], (long long)sum.value[M_RECLAIMED],
            (long long)sum.value[M_CRAWLER_RECLAIMED], (unsigned long long)st.table_buckets, scanned,
            (st.pages_bytes + st.table_bytes) >> 10);
@@ -301,7 +309,8 @@ main(int argc, char **argv)
         }
     }
     if (left != 0 || sum.value[M_CURR_ITEMS] != 0 || sum.value[M_CURR_BYTES] != 0) {
-        die("left after flush", (uint32_t)left, (uint64_t)sum.value[M_CURR_ITEMS], (uint64_t)sum.value[M_CURR_BYTES]);
+        die("left after flush", (uint32_t)left, (uint64_t)sum.value[M_CURR_ITEMS],
+            (uint64_t)sum.value[M_CURR_BYTES]);
     }
     store_ctx_free(c);
     store_free(store);

@@ -1,0 +1,59 @@
+#include "store/class.h"
+
+#include <criterion/criterion.h>
+
+/* Memory is money: no item between 32 bytes and a quarter page may lose more than a twelfth to
+ * rounding. */
+Test(class, default_table_wastes_little)
+{
+    struct class_table t;
+    class_table_init(&t, 64 << 10, 0, 0);
+    for (uint32_t size = 100; size <= t.item_max; size++) {
+        uint8_t id = class_for(&t, size);
+        cr_assert(id >= 1 && t.chunk[id] >= size, "size %u", size);
+        cr_assert(id == 1 || t.chunk[id - 1] < size, "size %u has a smaller class", size);
+        cr_assert(t.chunk[id] - size <= 8 + size / 6, "size %u in chunks of %u", size, t.chunk[id]);
+        uint32_t rest = t.page_size % t.chunk[id];
+        cr_assert(size < 300 || rest * 100 <= t.page_size, "page of %u leaves %u", t.chunk[id],
+                  rest);
+    }
+    cr_assert_eq(class_for(&t, t.page_size + 1), 0, "larger than a page has no class");
+    cr_assert_eq(t.chunk[t.count], t.page_size);
+}
+
+/* Operators who pass -f know memcached's table by heart. */
+Test(class, explicit_factor_is_memcacheds_table)
+{
+    static const uint32_t want[] = { 96,     120,    152,    192,    240,    304,    384,   480,
+                                     600,    752,    944,    1184,   1480,   1856,   2320,  2904,
+                                     3632,   4544,   5680,   7104,   8880,   11104,  13880, 17352,
+                                     21696,  27120,  33904,  42384,  52984,  66232,  82792, 103496,
+                                     129376, 161720, 202152, 252696, 315872, 394840, 524288 };
+    struct class_table t;
+    class_table_init(&t, 1 << 20, 1.25, 48);
+    cr_assert_eq(t.count, 39);
+    for (unsigned i = 0; i < 39; i++) {
+        cr_expect_eq(t.chunk[i + 1], want[i], "class %u is %u, not %u", i + 1, t.chunk[i + 1],
+                     want[i]);
+    }
+    cr_expect_eq(class_for(&t, 66560 + 60), 31, "where memcached's tests look for it");
+}
+
+/* Pieces must end: each takes at least something, and little is lost in the last. */
+Test(class, pieces_cover_any_size)
+{
+    struct class_table t;
+    class_table_init(&t, 64 << 10, 0, 0);
+    for (uint32_t size = 1; size < 300000; size += 37) {
+        uint32_t left = size, taken = 0, n = 0;
+        while (left > 0) {
+            uint8_t id = class_for_piece(&t, left, 24);
+            uint32_t room = t.chunk[id] - 24;
+            cr_assert(id >= 1 && t.chunk[id] > 24, "size %u", size);
+            taken += t.chunk[id];
+            left -= left < room ? left : room;
+            cr_assert(++n < 40, "size %u does not end", size);
+        }
+        cr_assert(taken <= size + size / 7 + 24 * n + 16, "size %u takes %u", size, taken);
+    }
+}

@@ -1,0 +1,251 @@
+#include "engine.h"
+
+static uint64_t
+put_sized(struct engine *e, int n, uint32_t size)
+{
+    static char data[300000];
+    char key[32];
+
+    snprintf(key, sizeof key, "key-%d", n);
+    return engine_put(e, key, slice_of(data, size), 0, 0);
+}
+
+/* The limit is a promise to the operator, whatever the sizes. */
+Test(memory, stays_within_the_limit)
+{
+    struct engine e;
+    const size_t limit = 16 << 20;
+    const struct store_config config = engine_config(limit);
+    unsigned x = 1;
+
+    engine_init(&e, &config);
+    for (int i = 0; i < 60000; i++) {
+        x = x * 1103515245 + 12345;
+        uint32_t size = i % 200 == 0 ? x % 200000 : (x >> 8) % 2000;
+        cr_assert_neq(put_sized(&e, i, size), 0, "item %d of %u bytes", i, size);
+        if (i % 64 == 0) {
+            (void)store_tick(e.ctx, 1000);
+            cr_assert(engine_used(&e) <= limit + (1 << 20), "%zu after %d", engine_used(&e), i);
+        }
+    }
+    cr_expect(engine_metric(&e, M_EVICTIONS) > 1000);
+    engine_settle(&e);
+    cr_expect(engine_used(&e) <= limit, "%zu", engine_used(&e));
+    engine_fini(&e);
+}
+
+/* Never a storm: one new item costs about one old one of its size. */
+Test(memory, evicts_one_for_one)
+{
+    struct engine e;
+    const struct store_config config = engine_config(8 << 20);
+
+    engine_init(&e, &config);
+    int n = 0;
+    while (engine_metric(&e, M_EVICTIONS) == 0) {
+        (void)put_sized(&e, n++, 500);
+    }
+    int64_t before = engine_metric(&e, M_EVICTIONS);
+    for (int i = 0; i < 10000; i++) {
+        (void)put_sized(&e, n++, 500);
+    }
+    int64_t evicted = engine_metric(&e, M_EVICTIONS) - before;
+    cr_expect(evicted >= 9900 && evicted <= 10200, "%lld", (long long)evicted);
+    engine_fini(&e);
+}
+
+/* -M: an error instead of a loss. */
+Test(memory, without_eviction_a_full_store_refuses)
+{
+    struct engine e;
+    struct store_config config = engine_config(4 << 20);
+    int n = 0;
+
+    config.evict = false;
+    engine_init(&e, &config);
+    while (put_sized(&e, n, 500) != 0) {
+        n++;
+    }
+    cr_expect(n > 5000, "%d fit", n);
+    for (int i = 0; i < n; i++) {
+        struct store_hit hit;
+        char key[32];
+        snprintf(key, sizeof key, "key-%d", i);
+        cr_assert_eq(engine_look(&e, key, &hit), STORE_HIT, "%s was lost", key);
+    }
+    struct store_txn t;
+    engine_begin(&e, "key-7", &t);
+    store_remove(&t);
+    store_unlock(&t);
+    cr_expect_neq(put_sized(&e, n + 1, 500), 0, "what was freed can be used");
+    cr_expect_eq(engine_metric(&e, M_EVICTIONS), 0);
+    engine_fini(&e);
+}
+
+/* Memory of dead items is used before anything alive is thrown out, also where nothing may be
+ * thrown out. */
+Test(memory, expired_items_go_first)
+{
+    struct engine e;
+    struct store_config config = engine_config(4 << 20);
+    int n = 0;
+
+    config.evict = false;
+    engine_init(&e, &config);
+    char key[32];
+    do {
+        snprintf(key, sizeof key, "short-%d", n++);
+    } while (engine_put(&e, key, SLICE("a value that is soon over"), 5, 0) != 0);
+    engine_pass(&e, 6);
+    for (int i = 0; i < n / 2; i++) {
+        snprintf(key, sizeof key, "long-%d", i);
+        cr_assert_neq(engine_put(&e, key, SLICE("a value that is soon over"), 0, 0), 0, "%s", key);
+    }
+    engine_fini(&e);
+}
+
+/* When the sizes of values shift, pages follow. */
+Test(memory, pages_follow_the_sizes)
+{
+    struct engine e;
+    const struct store_config config = engine_config(16 << 20);
+    int n = 0;
+
+    engine_init(&e, &config);
+    for (; n < 200000; n++) {
+        (void)put_sized(&e, n, 60);
+    }
+    for (int i = 0; i < 200; i++) { /* 200 s in which only larger ones come */
+        for (int j = 0; j < 200; j++) {
+            cr_assert_neq(put_sized(&e, n++, 1500), 0);
+        }
+        engine_pass(&e, 1);
+        engine_settle(&e);
+    }
+    int held =
+        0; /* whichever of them: without hits the policy has no reason to prefer the latest */
+    for (int i = 200000; i < n; i++) {
+        char key[32];
+        struct store_hit hit;
+        snprintf(key, sizeof key, "key-%d", i);
+        held += engine_look(&e, key, &hit) == STORE_HIT;
+    }
+    cr_expect(held > 8000, "%d larger items are held: nine tenths of memory", held);
+    cr_expect(engine_metric(&e, M_PAGES_MOVED) > 50);
+    engine_fini(&e);
+}
+
+/* cache_memlimit: down gives memory back in the background, up is there at once. */
+Test(memory, the_limit_moves_at_run_time)
+{
+    struct engine e;
+    const struct store_config config = engine_config(32 << 20);
+
+    engine_init(&e, &config);
+    for (int n = 0; n < 100000; n++) {
+        (void)put_sized(&e, n, 300);
+    }
+    cr_assert(engine_used(&e) > 30 << 20);
+    cr_assert(store_set_limit(e.store, 8 << 20));
+    for (int i = 0; i < 60; i++) {
+        engine_pass(&e, 1);
+        engine_settle(&e);
+    }
+    cr_expect(engine_used(&e) <= 8 << 20, "%zu", engine_used(&e));
+    cr_expect(engine_metric(&e, M_CURR_ITEMS) > 10000, "what fits stays: %lld",
+              (long long)engine_metric(&e, M_CURR_ITEMS));
+    cr_assert(store_set_limit(e.store, 32 << 20));
+    for (int n = 0; n < 100000; n++) {
+        (void)put_sized(&e, n, 300);
+    }
+    cr_expect(engine_used(&e) > 30 << 20);
+    cr_expect_not(store_set_limit(e.store, (size_t)1 << 50), "more than was reserved");
+    engine_fini(&e);
+}
+
+Test(memory, most_items_is_a_limit_too)
+{
+    struct engine e;
+    struct store_config config = engine_config(32 << 20);
+
+    config.items_max = 1000;
+    engine_init(&e, &config);
+    for (int n = 0; n < 5000; n++) {
+        cr_assert_neq(put_sized(&e, n, (uint32_t)(n % 900)), 0);
+        cr_assert(engine_metric(&e, M_CURR_ITEMS) <= 1000, "%lld after %d",
+                  (long long)engine_metric(&e, M_CURR_ITEMS), n);
+    }
+    cr_expect(engine_metric(&e, M_CURR_ITEMS) >= 990);
+    engine_fini(&e);
+}
+
+/* Hits of a trace on the engine. */
+static double
+hit_ratio(struct engine *e, int accesses, int keys, double skew, int scan_every)
+{
+    uint64_t x = 42;
+    int hits = 0, counted = 0;
+    double *cdf = malloc((size_t)keys * sizeof *cdf), sum = 0;
+
+    for (int i = 0; i < keys; i++) {
+        sum += 1.0 / __builtin_pow(i + 1, skew);
+        cdf[i] = sum;
+    }
+    for (int i = 0, scan = 1 << 20; i < accesses; i++) {
+        int key;
+        if (scan_every != 0 && i / 1000 % scan_every == 0) {
+            key = scan++;
+        } else {
+            x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            double u = (double)(x >> 11) / 9007199254740992.0 * sum;
+            int lo = 0, hi = keys - 1;
+            while (lo < hi) {
+                int mid = (lo + hi) / 2;
+                if (cdf[mid] < u) {
+                    lo = mid + 1;
+                } else {
+                    hi = mid;
+                }
+            }
+            key = lo;
+        }
+        struct store_hit hit;
+        char name[32];
+        snprintf(name, sizeof name, "key-%d", key);
+        bool found = engine_look(e, name, &hit) == STORE_HIT;
+        counted += i >= accesses / 3;
+        hits += i >= accesses / 3 && found;
+        if (!found) {
+            (void)put_sized(e, key, 200);
+        }
+    }
+    free(cdf);
+    return (double)hits / counted;
+}
+
+/*
+ * What is asked for again is kept.  A strict LRU that holds 16,500 of these items (what the engine
+ * held) reaches 0.791 and 0.540 on the same two traces; the engine had 0.812 and 0.565 when this
+ * was written.  A slip in the queue, the ghosts or the hand shows.
+ */
+Test(memory, the_policy_keeps_what_is_wanted)
+{
+    struct store_config config = engine_config(4 << 20);
+    struct engine e;
+
+    engine_init(&e, &config);
+    double zipf = hit_ratio(&e, 600000, 100000, 1.0, 0);
+    engine_fini(&e);
+    engine_init(&e, &config);
+    double scans = hit_ratio(&e, 600000, 100000, 1.0, 4);
+    engine_fini(&e);
+    config.flat = true;
+    engine_init(&e, &config);
+    double flat = hit_ratio(&e, 600000, 100000, 1.0, 4);
+    engine_fini(&e);
+    fprintf(stderr, "hit ratio: zipf %.4f, with scans %.4f, plain clock with scans %.4f\n", zipf,
+            scans, flat);
+    cr_expect(zipf > 0.805, "%.4f", zipf);
+    cr_expect(scans > 0.555, "%.4f", scans);
+    cr_expect(scans > flat + 0.005, "small queue %.4f, plain clock %.4f", scans, flat);
+}
