@@ -213,8 +213,11 @@ def flushes(s):
     tap.between(time.monotonic() - start, 0.9, 4.3, "it comes after 3 s")
 
 
-def closes(s, name, request, want):
-    """The statuses that a wrong packet answers before the connection closes."""
+def closes(s, name, request, want, may_reset=False):
+    """The statuses that a wrong packet answers before the connection closes.
+
+    A server that closes with input unread resets the connection, and the answer may be lost.
+    """
     with s.conn() as c:
         c.send(request)
         got = []
@@ -228,7 +231,7 @@ def closes(s, name, request, want):
             if answer is None:
                 break
             got.append(answer.status)
-        tap.is_(got, want, name)
+        tap.ok(got == want or (may_reset and not got), name, "got %r, want %r" % (got, want))
 
 
 def wrong(s):
@@ -239,7 +242,7 @@ def wrong(s):
         closes(s, "wrong magic closes", packet("noop") + packet("noop", magic=0x79),
                [OK])
     closes(s, "key of 251 bytes", packet("get", b"k" * 251), [INVALID])
-    closes(s, "key of 65535 bytes", packet("get", b"k" * 65535)[:300], [INVALID])
+    closes(s, "key of 65535 bytes", packet("get", b"k" * 65535), [INVALID], may_reset=True)
     closes(s, "get without a key", packet("get"), [INVALID])
     closes(s, "get with extras", packet("get", b"k", extras=b"1234"), [INVALID])
     closes(s, "get with a value", packet("get", b"k", b"v"), [INVALID])
