@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* accept4() */
 #include "net/listener.h"
 
 #include <assert.h>

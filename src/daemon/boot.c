@@ -1,0 +1,272 @@
+#define _GNU_SOURCE /* pthread_setname_np() */
+#include "config.h"
+
+#include "daemon/boot.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/door.h"
+#include "daemon/privileges.h"
+#include "daemon/process.h"
+#include "daemon/upkeep.h"
+#include "daemon/workers.h"
+#include "net/loop.h"
+#include "node/node.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { BOOT_TERM, BOOT_INT, BOOT_USR1, BOOT_HUP, BOOT_SIGNALS };
+
+struct boot {
+    struct settings  *settings;
+    struct privileges privileges;
+    int               ready; /* the waiting parent of a daemon, or -1 */
+    struct loop       loop;
+    struct node      *node;
+    struct door       door;
+    struct workers   *workers;
+    struct upkeep    *upkeep;
+    struct ev_signal  signal[BOOT_SIGNALS];
+    bool              graceful;
+};
+
+/* -- while it runs ------------------------------------------------------------------------- */
+
+static void
+boot_on_signal(struct ev_loop *ev, struct ev_signal *w, int events)
+{
+    struct boot *b = w->data;
+
+    (void)ev;
+    (void)events;
+    if (w->signum == SIGHUP) {
+        log_line(LOG_LEVEL_INFO, "signal: HUP, nothing to read again");
+        return;
+    }
+    log_line(LOG_LEVEL_INFO, "signal: %s, stopping%s", strsignal(w->signum),
+             w->signum == SIGUSR1 ? " after the last answers" : "");
+    b->graceful = w->signum == SIGUSR1;
+    loop_stop(&b->loop);
+}
+
+static void
+boot_watch_signals(struct boot *b)
+{
+    static const int number[BOOT_SIGNALS] = {
+        [BOOT_TERM] = SIGTERM, [BOOT_INT] = SIGINT, [BOOT_USR1] = SIGUSR1, [BOOT_HUP] = SIGHUP,
+    };
+
+    for (int i = 0; i < BOOT_SIGNALS; i++) {
+        ev_signal_init(&b->signal[i], boot_on_signal, number[i]);
+        b->signal[i].data = b;
+        ev_signal_start(b->loop.ev, &b->signal[i]);
+    }
+}
+
+static void
+boot_unwatch_signals(struct boot *b)
+{
+    for (int i = 0; i < BOOT_SIGNALS; i++) {
+        if (ev_is_active(&b->signal[i])) {
+            ev_signal_stop(b->loop.ev, &b->signal[i]);
+        }
+    }
+}
+
+/* What the other threads wake us for. */
+static void
+boot_turn_end(void *arg)
+{
+    struct boot *b = arg;
+    int request;
+
+    if (b->node == NULL) {
+        return;
+    }
+    request = atomic_load_explicit(&b->node->request, memory_order_relaxed);
+    if (request != NODE_REQUEST_NONE) {
+        b->graceful = request == NODE_REQUEST_STOP_GRACEFUL;
+        loop_stop(&b->loop);
+    }
+    log_set_verbosity((int)SETTINGS_LIVE(b->settings->admin.verbosity));
+    door_check(&b->door);
+}
+
+static void
+boot_on_left(void *arg)
+{
+    door_left(&((struct boot *)arg)->door);
+}
+
+static void
+boot_on_request(void *arg)
+{
+    loop_wake(&((struct boot *)arg)->loop);
+}
+
+/* -- up ------------------------------------------------------------------------------------ */
+
+static int
+boot_fail(const struct err_detail *d, int code)
+{
+    log_line(LOG_LEVEL_ERROR, "%s", d->text);
+    return code;
+}
+
+/* What concerns the process before there is anything in it. */
+static int
+boot_prepare(struct boot *b)
+{
+    const struct settings *s = b->settings;
+    struct err_detail d = { "" };
+    err_t e;
+
+    e = privileges_find(s->process.user, &b->privileges, &d);
+    if (e) {
+        return boot_fail(&d, e == ERR_UNKNOWN ? EX_NOUSER : EX_USAGE);
+    }
+    if (s->process.core_dumps && process_limit_core(&d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    if (process_limit_files((size_t)s->net.max_connections,
+                            PROCESS_RESERVED_FDS(s->net.threads), &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    if (s->process.daemonize && process_daemonize(&b->ready, &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+static int
+boot_build(struct boot *b)
+{
+    const struct settings *s = b->settings;
+    struct err_detail d = { "" };
+    struct node_facts facts = {
+        .pid = getpid(),
+        .start = clock_now(),
+        .event_library = loop_library(),
+        .reserved_fds = PROCESS_RESERVED_FDS(s->net.threads),
+        .cpu = clock_cpu,
+    };
+    const char *ports = getenv("MEMCACHED_PORT_FILENAME");
+
+    b->loop.turn_end = boot_turn_end;
+    b->loop.arg = b;
+    if (loop_init(&b->loop)) {
+        err_set(&d, ERR_NOMEM, "cannot make an event loop");
+        return boot_fail(&d, EX_OSERR);
+    }
+    b->node = node_new(b->settings, &facts, facts.start, &d);
+    if (b->node == NULL) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    if (door_open(&b->door, b->node, &b->loop, &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    if (ports != NULL && door_write_ports(&b->door, ports, &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    return 0;
+}
+
+/* The last things root is needed for, then root is given up. */
+static int
+boot_settle(struct boot *b)
+{
+    const struct settings *s = b->settings;
+    const struct privileges *p = &b->privileges;
+    struct err_detail d = { "" };
+
+    if (s->process.lock_memory && process_lock_memory(&d)) {
+        log_line(LOG_LEVEL_WARNING, "warning: %s", d.text);
+    }
+    if (s->process.pid_file[0] != '\0' &&
+        process_write_pid(s->process.pid_file, p->change ? p->uid : (uid_t)-1, &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    if (p->change && s->net.unix_socket[0] != '\0' &&
+        chown(s->net.unix_socket, p->uid, p->gid) < 0) {
+        err_set(&d, ERR_DENIED, "failed to give the UNIX socket to user %u", (unsigned)p->uid);
+        return boot_fail(&d, EX_OSERR);
+    }
+    if (privileges_drop(p, &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    return 0;
+}
+
+static int
+boot_start(struct boot *b)
+{
+    struct workers_config config = {
+        .node = b->node,
+        .count = (unsigned)b->settings->net.threads,
+        .left = boot_on_left,
+        .requested = boot_on_request,
+        .arg = b,
+    };
+    struct err_detail d = { "" };
+
+    if (workers_start(&config, &b->workers, &d) || upkeep_start(b->node, &b->upkeep, &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    boot_watch_signals(b);
+    door_start(&b->door, b->workers);
+    return 0;
+}
+
+/* -- down ---------------------------------------------------------------------------------- */
+
+/* Works on whatever was built. */
+static void
+boot_stop(struct boot *b)
+{
+    if (b->node != NULL && b->door.node != NULL) {
+        door_close(&b->door);
+    }
+    workers_stop(b->workers, b->graceful);
+    upkeep_stop(b->upkeep);
+    if (b->loop.ev != NULL) {
+        boot_unwatch_signals(b);
+    }
+    process_remove_pid();
+    node_free(b->node);
+    b->node = NULL;
+    loop_fini(&b->loop);
+}
+
+int
+boot_run(struct settings *settings)
+{
+    static struct boot b; /* large, and there is only one */
+    int code;
+
+    b.settings = settings;
+    b.ready = -1;
+    log_set_verbosity((int)settings->admin.verbosity);
+    code = boot_prepare(&b);
+    if (code == 0) {
+        code = boot_build(&b);
+    }
+    if (code == 0) {
+        code = boot_settle(&b);
+    }
+    if (code == 0) {
+        code = boot_start(&b);
+    }
+    if (code == 0) {
+        process_ready(b.ready, settings->admin.verbosity == 0, !settings->process.core_dumps);
+        log_line(LOG_LEVEL_INFO, "node: magpied " MAGPIE_VERSION " serves, %lld threads",
+                 (long long)settings->net.threads);
+        loop_run(&b.loop);
+    }
+    boot_stop(&b);
+    return code;
+}

@@ -1,0 +1,48 @@
+/*
+ * clients.h - the client connections of one worker: sockets on one side, sessions on the other.
+ *
+ * A client is made by the thread that accepts (client_new), travels to a worker
+ * through its mailbox, and lives there.  struct clients and everything that
+ * takes one: that worker's thread.
+ */
+#pragma once
+#include "base/clock.h"
+#include "net/loop.h"
+#include "node/conns.h"
+#include "node/session.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+struct client;
+struct node;
+struct worker;
+
+struct clients {
+    struct worker *worker; /* kept */
+    struct loop   *loop;   /* kept */
+    /* Called when a connection is gone, in this thread; may be NULL. */
+    void (*left)(void *arg);
+    void          *arg;    /* kept */
+    struct client *first;  /* a list, in no order */
+    size_t         count;
+    struct ev_timer sweep; /* runs while there is an idle_timeout and somebody to watch */
+};
+
+void clients_init(struct clients *all, struct worker *worker, struct loop *loop,
+                  void (*left)(void *arg), void *arg);
+/* Reads and answers what has arrived, then closes; who does not read his replies is left. */
+void clients_drain(struct clients *all);
+/* Closes everything at once. */
+void clients_fini(struct clients *all);
+
+/*
+ * A connected socket on its way to a worker; *fd is taken (set to -1) on success
+ * only.  Opens its row of "stats conns".  NULL without memory.  Any thread.
+ */
+struct client *client_new(struct node *n, int *fd, enum session_accepts accepts,
+                          const struct conn_addr *peer, const struct conn_addr *local, usec_t now);
+/* Closes and frees a client that never reached a worker.  Any thread. */
+void client_free(struct node *n, struct client *c);
+
+/* Takes a client in and begins to serve it. */
+void clients_add(struct clients *all, struct client *c);

@@ -1,0 +1,56 @@
+/*
+ * door.h - where clients come in: the listeners, and how many may be inside.
+ *
+ * Over the limit (-c) a newcomer is told so and sent away (maxconns_fast), or
+ * waits in the kernel's backlog until somebody leaves.  The same wait is the
+ * answer when the system has no descriptors left.
+ *
+ * Main thread, except door_left().
+ */
+#pragma once
+#include "base/err.h"
+#include "net/listener.h"
+#include "node/conns.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DOOR_LISTENERS_MAX 64
+
+struct node;
+struct workers;
+
+struct door {
+    struct node     *node;    /* kept */
+    struct loop     *loop;    /* main's; kept */
+    struct workers  *workers; /* kept; from door_start() on */
+    struct listener  listener[DOOR_LISTENERS_MAX];
+    struct conn_addr local[DOOR_LISTENERS_MAX];
+    struct conn_row *row[DOOR_LISTENERS_MAX];
+    size_t           count;
+    struct ev_timer  retry;       /* after a shortage that is not our own doing */
+    bool             retry_due;
+    int64_t          left_before; /* value of left when accepting was paused */
+    _Atomic int64_t  inside;      /* connections, those on their way to a worker included */
+    _Atomic int64_t  left;        /* connections that are gone, ever */
+    _Atomic bool     paused;
+};
+
+/* Binds everything the settings name.  On failure nothing is open. */
+MUST_CHECK err_t door_open(struct door *door, struct node *n, struct loop *loop,
+                           struct err_detail *d);
+/*
+ * Writes "TCP INET: PORT" and the like to path, for tests that ask for any free
+ * port; the file appears whole.
+ */
+MUST_CHECK err_t door_write_ports(const struct door *door, const char *path, struct err_detail *d);
+
+/* Lets clients in. */
+void door_start(struct door *door, struct workers *workers);
+/* After a door_left(): lets clients in again if they had to wait. */
+void door_check(struct door *door);
+/* A client is gone.  Any thread. */
+void door_left(struct door *door);
+/* Stops listening; twice is fine. */
+void door_close(struct door *door);

@@ -1,0 +1,15 @@
+/*
+ * upkeep.h - the thread that does the store's background work, and nothing else.
+ *
+ * It asks store_tick() how long it may sleep; an idle store is looked at once a second.
+ */
+#pragma once
+#include "base/err.h"
+
+struct node;
+struct upkeep;
+
+/* Starts the thread, named mp-upkeep; it counts in node->upkeep.  Gives. */
+MUST_CHECK err_t upkeep_start(struct node *n, struct upkeep **ret, struct err_detail *d);
+/* Ends and frees it.  NULL is fine. */
+void upkeep_stop(struct upkeep *u);

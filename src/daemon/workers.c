@@ -1,0 +1,238 @@
+#define _GNU_SOURCE /* pthread_setname_np() */
+#include "daemon/workers.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "daemon/clients.h"
+#include "net/mailbox.h"
+#include "node/worker.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORKERS_MAILBOX 8192 /* clients that may wait for a busy worker */
+
+/* What main wants of a thread. */
+enum wish { WISH_SERVE, WISH_DRAIN };
+
+struct thread {
+    struct workers *all;
+    struct worker  *worker;
+    struct loop     loop;
+    struct mailbox  mailbox;
+    struct clients  clients;
+    struct ev_timer deadline; /* of draining */
+    pthread_t       id;
+    bool            started;
+    bool            draining;
+    _Atomic int     wish; /* enum wish */
+};
+
+struct workers {
+    struct workers_config config;
+    unsigned              next; /* whose turn it is */
+    struct thread         thread[];
+};
+
+/* -- in the thread ------------------------------------------------------------------------- */
+
+static usec_t
+thread_turn(void *arg, usec_t now)
+{
+    struct thread *t = arg;
+    struct node *n = t->worker->node;
+
+    now += atomic_load_explicit(&n->clock_shift, memory_order_relaxed);
+    worker_turn(t->worker, now);
+    return now;
+}
+
+static void
+thread_on_deadline(struct ev_loop *ev, struct ev_timer *w, int events)
+{
+    struct thread *t = w->data;
+
+    (void)ev;
+    (void)events;
+    log_line(LOG_LEVEL_INFO, "workers: %zu connections did not finish within %ds, closed",
+             t->clients.count, WORKERS_GRACE_SECONDS);
+    loop_stop(&t->loop);
+}
+
+static void
+thread_drain(struct thread *t)
+{
+    if (!t->draining) {
+        t->draining = true;
+        ev_timer_start(t->loop.ev, &t->deadline);
+        clients_drain(&t->clients);
+    }
+    if (t->clients.count == 0) {
+        loop_stop(&t->loop);
+    }
+}
+
+static void
+thread_turn_end(void *arg)
+{
+    struct thread *t = arg;
+    struct node *n = t->worker->node;
+
+    if (atomic_load_explicit(&n->request, memory_order_relaxed) != NODE_REQUEST_NONE) {
+        t->all->config.requested(t->all->config.arg);
+    }
+    if (atomic_load_explicit(&t->wish, memory_order_acquire) == WISH_DRAIN) {
+        thread_drain(t);
+    }
+}
+
+static void
+thread_receive(void *arg, void *message)
+{
+    struct thread *t = arg;
+
+    clients_add(&t->clients, message);
+    if (t->draining) {
+        clients_drain(&t->clients);
+    }
+}
+
+static void *
+thread_main(void *arg)
+{
+    struct thread *t = arg;
+    char name[16];
+
+    snprintf(name, sizeof name, "mp-worker-%u", t->worker->index);
+    (void)pthread_setname_np(pthread_self(), name);
+    panic_thread_start();
+    loop_run(&t->loop);
+    ev_timer_stop(t->loop.ev, &t->deadline);
+    clients_fini(&t->clients);
+    panic_thread_stop();
+    return NULL;
+}
+
+/* -- in main ------------------------------------------------------------------------------- */
+
+static err_t
+thread_init(struct thread *t, struct workers *all)
+{
+    err_t e;
+
+    t->all = all;
+    t->worker = node_add_worker(all->config.node);
+    if (t->worker == NULL) {
+        return ERR_NOMEM;
+    }
+    t->loop.turn = thread_turn;
+    t->loop.turn_end = thread_turn_end;
+    t->loop.arg = t;
+    e = loop_init(&t->loop);
+    if (e) {
+        return e;
+    }
+    clients_init(&t->clients, t->worker, &t->loop, all->config.left, all->config.arg);
+    ev_timer_init(&t->deadline, thread_on_deadline, WORKERS_GRACE_SECONDS, 0.);
+    t->deadline.data = t;
+    return mailbox_init(&t->mailbox, &t->loop, WORKERS_MAILBOX, thread_receive, t);
+}
+
+/* Signals are for the main thread: a new thread inherits the mask it is made under. */
+static err_t
+thread_start(struct thread *t)
+{
+    sigset_t all, before;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&t->id, NULL, thread_main, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    t->started = rc == 0;
+    return rc == 0 ? ERR_OK : ERR_NOMEM;
+}
+
+err_t
+workers_start(const struct workers_config *config, struct workers **ret, struct err_detail *d)
+{
+    size_t size = sizeof(struct workers) + config->count * sizeof(struct thread);
+    /* The mailboxes keep the two sides on cache lines of their own. */
+    struct workers *w = aligned_alloc(_Alignof(struct thread),
+                                      (size + _Alignof(struct thread) - 1) /
+                                          _Alignof(struct thread) * _Alignof(struct thread));
+    err_t e = ERR_OK;
+
+    assert(config->count >= 1 && config->count <= NODE_WORKERS_MAX);
+    if (w == NULL) {
+        return err_set(d, ERR_NOMEM, "out of memory for the workers");
+    }
+    memset(w, 0, size);
+    w->config = *config;
+    for (unsigned i = 0; i < config->count && !e; i++) {
+        e = thread_init(&w->thread[i], w);
+    }
+    for (unsigned i = 0; i < config->count && !e; i++) {
+        e = thread_start(&w->thread[i]);
+    }
+    if (e) {
+        workers_stop(w, false);
+        return err_set(d, e, "cannot start %u worker threads (-t): %s", config->count,
+                       err_text(e));
+    }
+    *ret = w;
+    return ERR_OK;
+}
+
+bool
+workers_deal(struct workers *w, struct client **c)
+{
+    if (!mailbox_put(&w->thread[w->next].mailbox, *c)) {
+        return false;
+    }
+    *c = NULL;
+    w->next = (w->next + 1) % w->config.count;
+    return true;
+}
+
+static void
+thread_fini(struct thread *t)
+{
+    void *message;
+
+    if (t->mailbox.ring != NULL) {
+        while ((message = mailbox_take(&t->mailbox)) != NULL) {
+            client_free(t->worker->node, message);
+        }
+    }
+    mailbox_fini(&t->mailbox);
+    loop_fini(&t->loop);
+}
+
+void
+workers_stop(struct workers *w, bool graceful)
+{
+    if (w == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < w->config.count; i++) {
+        struct thread *t = &w->thread[i];
+
+        if (t->started && graceful) {
+            atomic_store_explicit(&t->wish, WISH_DRAIN, memory_order_release);
+            loop_wake(&t->loop);
+        } else if (t->started) {
+            loop_stop(&t->loop);
+        }
+    }
+    for (unsigned i = 0; i < w->config.count; i++) {
+        if (w->thread[i].started) {
+            pthread_join(w->thread[i].id, NULL);
+        }
+        thread_fini(&w->thread[i]);
+    }
+    free(w);
+}

@@ -1,0 +1,39 @@
+/*
+ * workers.h - the threads that serve clients: one loop, one node worker and its clients each.
+ *
+ * Main thread, except where said.
+ */
+#pragma once
+#include "base/err.h"
+#include <stdbool.h>
+
+struct client;
+struct node;
+struct workers;
+
+struct workers_config {
+    struct node *node;
+    unsigned     count; /* 1..NODE_WORKERS_MAX */
+    /* A connection is gone.  Called in a worker's thread. */
+    void (*left)(void *arg);
+    /* node->request is set: look at it.  Called in a worker's thread, after its turn. */
+    void (*requested)(void *arg);
+    void        *arg;
+};
+
+/* Makes and starts them, named mp-worker-0 and so on; all signals are blocked there.  Gives. */
+MUST_CHECK err_t workers_start(const struct workers_config *config, struct workers **ret,
+                               struct err_detail *d);
+
+/*
+ * Hands a client to the next worker in turn.  Takes *c on success.  False: that worker's mailbox is
+ * full.
+ */
+MUST_CHECK bool workers_deal(struct workers *w, struct client **c);
+
+/*
+ * Ends the threads and closes all connections.  Gracefully: what has arrived is
+ * answered first, for at most WORKERS_GRACE_SECONDS.  Frees.  NULL is fine.
+ */
+#define WORKERS_GRACE_SECONDS 5
+void workers_stop(struct workers *w, bool graceful);
