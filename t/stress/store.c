@@ -233,6 +233,81 @@ scan_check(void *arg, const struct store_record *r, uint8_t class_id)
     ++*n;
 }
 
+/* Background work, scans, a limit that moves and now and then a flush, all while the others are at
+ * it. */
+static uint32_t
+disturb(struct store_ctx *c, usec_t end)
+{
+    uint64_t cursor = 0;
+    uint32_t scanned = 0;
+
+    for (unsigned n = 0; clock_now() < end; n++) {
+        store_turn(c, clock_now());
+        (void)store_tick(c, 500);
+        if (store_scan(c, &cursor, 50, scan_check, &scanned)) {
+            cursor = 0;
+        }
+        if (n % 1000 == 500 && !store_set_limit(store, n % 2000 < 1000 ? LIMIT / 2 : LIMIT)) {
+            die("limit", 0, 0, 0);
+        }
+        if (n % 3000 == 2999) {
+            store_flush(c, n % 2 ? 0 : store_seconds(c) + 1);
+        }
+        usleep(200);
+    }
+    return scanned;
+}
+
+static int64_t
+total(enum metric m)
+{
+    int64_t n = 0;
+
+    for (unsigned i = 0; i <= WRITERS + READERS; i++) {
+        n += atomic_load(&rows[i].value[m]);
+    }
+    return n;
+}
+
+static void
+report(uint32_t scanned)
+{
+    struct store_stats st;
+
+    store_get_stats(store, &st);
+    printf("stored %lld, items %lld, evicted %lld, pages moved %lld, rescued %lld, crawled %lld, "
+           "reclaimed "
+           "%lld, buckets %llu, scanned %u, used %zu KiB\n",
+           (long long)total(M_TOTAL_ITEMS), (long long)total(M_CURR_ITEMS),
+           (long long)total(M_EVICTIONS), (long long)total(M_PAGES_MOVED),
+           (long long)total(M_MOVE_RESCUES), (long long)total(M_CRAWLER_CHECKED),
+           (long long)(total(M_RECLAIMED) + total(M_CRAWLER_RECLAIMED)),
+           (unsigned long long)st.table_buckets, scanned, (st.pages_bytes + st.table_bytes) >> 10);
+}
+
+/* After a flush nothing may be left: no item, no byte, no chunk but what this thread keeps in
+ * stock. */
+static void
+check_empty(struct store_ctx *c)
+{
+    struct store_stats st;
+
+    store_flush(c, 0);
+    for (int i = 0; i < 100000 && store_tick(c, 100000) < USEC_PER_SEC; i++) {
+    }
+    store_get_stats(store, &st);
+    for (unsigned id = 1; id <= st.classes; id++) {
+        struct store_class_stats k;
+        store_get_class_stats(store, (uint8_t)id, &k);
+        if (k.items != 0 || k.chunks_used > 8) {
+            die("class not empty", id, k.items, k.chunks_used);
+        }
+    }
+    if (total(M_CURR_ITEMS) != 0 || total(M_CURR_BYTES) != 0) {
+        die("left after flush", 0, (uint64_t)total(M_CURR_ITEMS), (uint64_t)total(M_CURR_BYTES));
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -249,69 +324,19 @@ main(int argc, char **argv)
         return 1;
     }
     for (unsigned i = 0; i < WRITERS + READERS; i++) {
-        if (pthread_create(&threads[i], NULL, i < WRITERS ? writer : reader,
-                           (void *)(uintptr_t)i) != 0) {
+        void *(*what)(void *) = i < WRITERS ? writer : reader;
+        if (pthread_create(&threads[i], NULL, what, (void *)(uintptr_t)i) != 0) {
             return 1;
         }
     }
     struct store_ctx *c = store_ctx_new(store, &rows[WRITERS + READERS]);
-    usec_t end = clock_now() + seconds * USEC_PER_SEC;
-    uint64_t cursor = 0;
-    uint32_t scanned = 0;
-    for (unsigned n = 0; clock_now() < end; n++) {
-        store_turn(c, clock_now());
-        (void)store_tick(c, 500);
-        if (store_scan(c, &cursor, 50, scan_check, &scanned)) {
-            cursor = 0;
-        }
-        if (n % 1000 == 500 && !store_set_limit(store, n % 2000 < 1000 ? LIMIT / 2 : LIMIT)) {
-            die("limit", 0, 0, 0);
-        }
-        if (n % 3000 == 2999) {
-            store_flush(c, n % 2 ? 0 : store_seconds(c) + 1);
-        }
-        usleep(200);
-    }
+    uint32_t scanned = disturb(c, clock_now() + seconds * USEC_PER_SEC);
     stop = true;
     for (unsigned i = 0; i < WRITERS + READERS; i++) {
         pthread_join(threads[i], NULL);
     }
-    struct metrics_sum sum = { { 0 } };
-    for (unsigned i = 0; i <= WRITERS + READERS; i++) {
-        for (int m = 0; m < METRICS; m++) {
-            sum.value[m] += atomic_load(&rows[i].value[m]);
-        }
-    }
-    struct store_stats st;
-    store_get_stats(store, &st);
-    printf("stored %lld, items %lld, bytes %lld, evictions %lld, pages moved %lld, rescued %lld, "
-           "crawled %lld, "
-           "reclaimed %lld+%lld, buckets %llu, scanned %u, used %zu KiB\n",
-           (long long)sum.value[M_TOTAL_ITEMS], (long long)sum.value[M_CURR_ITEMS],
-           (long long)sum.value[M_CURR_BYTES], (long long)sum.value[M_EVICTIONS],
-           (long long)sum.value[M_PAGES_MOVED], (long long)sum.value[M_MOVE_RESCUES],
-           (long long)sum.value[M_CRAWLER_CHECKED], (long long)sum.value[M_RECLAIMED],
-           (long long)sum.value[M_CRAWLER_RECLAIMED], (unsigned long long)st.table_buckets, scanned,
-           (st.pages_bytes + st.table_bytes) >> 10);
-    store_flush(c, 0);
-    for (int i = 0; i < 100000 && store_tick(c, 100000) < USEC_PER_SEC; i++) {
-    }
-    uint64_t left = 0;
-    for (unsigned id = 1; id <= st.classes; id++) {
-        struct store_class_stats k;
-        store_get_class_stats(store, (uint8_t)id, &k);
-        left += k.items + (k.chunks_used > 8 * 8 ? k.chunks_used : 0);
-    }
-    for (int m = 0; m < METRICS; m++) {
-        sum.value[m] = 0;
-        for (unsigned i = 0; i <= WRITERS + READERS; i++) {
-            sum.value[m] += atomic_load(&rows[i].value[m]);
-        }
-    }
-    if (left != 0 || sum.value[M_CURR_ITEMS] != 0 || sum.value[M_CURR_BYTES] != 0) {
-        die("left after flush", (uint32_t)left, (uint64_t)sum.value[M_CURR_ITEMS],
-            (uint64_t)sum.value[M_CURR_BYTES]);
-    }
+    report(scanned);
+    check_empty(c);
     store_ctx_free(c);
     store_free(store);
     return 0;
