@@ -144,7 +144,7 @@ piece_relink(struct store *s, struct item *owner, struct item *from, struct item
             return;
         }
     }
-    assert(!"a piece is in its owner's chain");
+    assert(0 && "a piece is in its owner's chain");
 }
 
 static void
