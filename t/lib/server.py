@@ -47,6 +47,7 @@ class Server:
 
     def __init__(self, *args, env=None, tcp=True, unix=None, user=True, nofile=None):
         self.dir = tempfile.mkdtemp(prefix="magpie-t-")
+        os.chmod(self.dir, 0o777)  # a server that gives up root writes its port file here
         self.unix = unix
         self.ports = {}
         command = [PROGRAM]
@@ -264,7 +265,7 @@ class Conn:
             if not line.startswith(b"STAT "):
                 raise ValueError("stats %r: %r" % (what, line))
             _, name, value = line.rstrip(b"\r\n").split(b" ", 2)
-            rows[name.decode()] = value.decode()
+            rows[name.decode()] = value.decode("utf-8", "backslashreplace")
 
     def finish(self):
         """Half-closes and returns everything up to the server's close."""
