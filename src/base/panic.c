@@ -2,6 +2,7 @@
 
 #include <execinfo.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,9 +12,9 @@
 #define PANIC_FRAMES_MAX 64
 #define PANIC_STACK_SIZE (64u << 10) /* bytes; unwinding needs some */
 
-static const char           *panic_build = "unknown build";
-static _Thread_local void   *panic_stack;
-static volatile sig_atomic_t panic_running; /* a second panic in the handler stays silent */
+static const char         *panic_build = "unknown build";
+static _Thread_local void *panic_stack;
+static _Atomic pid_t       panic_thread; /* the first thread with a bug; 0: none yet */
 
 static void
 text_write(const char *text)
@@ -84,12 +85,17 @@ static void
 panic_handle(int number, siginfo_t *info, void *context)
 {
     struct sigaction usual = { .sa_handler = SIG_DFL };
+    pid_t            self = (pid_t)syscall(SYS_gettid);
+    pid_t            first = 0;
 
     (void)context;
-    if (!panic_running) {
-        panic_running = 1;
+    if (atomic_compare_exchange_strong(&panic_thread, &first, self)) {
         panic_report(number, info);
+    } else if (first != self) {
+        /* Dying now would cut the report of the first; it ends us all when it is done. */
+        sleep(10);
     }
+    /* A second fault of the same thread is one in the report: nothing more to say. */
     /* Back to the default: returning runs into the same fault again, or raise() ends us. */
     sigaction(number, &usual, NULL);
     raise(number);

@@ -43,7 +43,8 @@ void metrics_collect(struct metrics_sum *sum, const struct metrics *row);
  * "stats reset" must not make a Prometheus counter jump back, so a reset is a
  * baseline that only the memcached view subtracts: counters only, gauges stay.
  */
-int64_t metrics_since(const struct metrics_sum *now, const struct metrics_sum *base, enum metric id);
+int64_t metrics_since(const struct metrics_sum *now, const struct metrics_sum *base,
+                      enum metric id);
 
 /* The row's key in "stats", or NULL. */
 const char *metric_stat(enum metric id);

@@ -18,8 +18,10 @@ const char *reply_text(enum reply_code code);
 const char *reply_meta(enum reply_code code);
 /* The status of the binary protocol. */
 uint16_t reply_status(enum reply_code code);
-/* True for everything from RPL_ERROR on: not an outcome but a complaint, shown even to quiet commands
- * of the meta protocol. */
+/*
+ * True for everything from RPL_ERROR on: not an outcome but a complaint, shown even to quiet
+ * commands of the meta protocol.
+ */
 static inline bool
 reply_is_error(enum reply_code code)
 {
@@ -40,7 +42,7 @@ struct reply {
     bool            key_binary;   /* the item's key was stored as base64: k answers base64 and b */
     uint32_t        client_flags;
     uint32_t        value_len;    /* bytes of the value that follows (HIT), or meta s */
-    int64_t         ttl;          /* seconds left, -1 never: meta t (before or after T: already decided) */
+    int64_t         ttl;          /* seconds left, -1 never: meta t (before or after T: decided) */
     uint32_t        idle;         /* meta l: seconds since the last access */
     uint64_t        cas;
     uint64_t        number;       /* RPL_NUMBER */
