@@ -1,0 +1,190 @@
+/*
+ * Linked with --wrap for the allocators, so that it sees each call that our code makes.
+ */
+#include "drive.h"
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+
+static unsigned calls;
+static bool     starving; /* every allocation fails */
+
+void *
+__wrap_malloc(size_t n)
+{
+    calls++;
+    return starving ? NULL : __real_malloc(n);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+    calls++;
+    return starving ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *p, size_t n)
+{
+    calls++;
+    return starving ? NULL : __real_realloc(p, n);
+}
+
+/* One turn: the input in one read, all answers sent.  Returns the bytes answered. */
+static size_t
+turn(struct drive *d, const char *in, size_t len)
+{
+    struct iovec room = session_rx_space(d->session), iov[64];
+    size_t sent = 0;
+    int n;
+
+    cr_assert(ge(sz, room.iov_len, len));
+    memcpy(room.iov_base, in, len);
+    session_rx(d->session, len, d->node->now);
+    while ((n = session_tx(d->session, iov, 64)) > 0) {
+        size_t now = 0;
+
+        for (int i = 0; i < n; i++) {
+            now += iov[i].iov_len;
+        }
+        session_tx_done(d->session, now);
+        sent += now;
+    }
+    cr_assert(session_park(d->session));
+    return sent;
+}
+
+/* What an allocator costs, and what it may refuse, is not part of a request. */
+Test(session_allocs, a_request_allocates_nothing)
+{
+    static const struct { const char *why, *in; size_t len; } row[] = {
+        { "get", "get small\r\n", 0 },
+        { "a miss", "get none\r\n", 0 },
+        { "multiget", "get small none large small large\r\n", 0 },
+        { "large get", "get large\r\n", 0 },
+        { "set", "set x 1 0 5\r\nhello\r\n", 0 },
+        { "gets, cas", "gets small\r\ncas small 0 0 3 7\r\nabc\r\n", 0 },
+        { "incr", "incr n 1\r\ndecr n 1\r\n", 0 },
+        { "delete and touch", "delete none\r\ntouch small 100\r\n", 0 },
+        { "noreply", "set y 0 0 1 noreply\r\n1\r\n", 0 },
+        { "errors", "nonsense\r\nset small 0 0 bad\r\n", 0 },
+        { "mg", "mg small v t f k Oabc\r\nmg none v q\r\nmn\r\n", 0 },
+        { "ms", "ms x 2 T100 q\r\nhi\r\nmn\r\n", 0 },
+        { "ma and md", "ma n\r\nmd none q\r\n", 0 },
+        { "pipeline", "get small\r\nset x 0 0 1\r\n1\r\nget x large\r\nmg small\r\nget none\r\n", 0 },
+        { "binary get", "\x80\x00\0\x05\0\0\0\0\0\0\0\x05\0\0\0\1\0\0\0\0\0\0\0\0small", 29 },
+        { "binary set", "\x80\x01\0\1\x08\0\0\0\0\0\0\x0a\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0x1", 34 },
+        { "binary noop", "\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", 24 },
+    };
+    static char large[100000];
+    struct drive_node n;
+    struct drive d;
+    struct buf in = { 0 };
+
+    drive_node_init(&n, NULL);
+    drive_init(&d, &n, SESSION_AUTO);
+    memset(large, 'l', sizeof large);
+    cr_assert(buf_printf(&in, "set small 0 0 3\r\nabc\r\nset n 0 0 3\r\n100\r\nset large 0 0 %zu\r\n",
+                         sizeof large));
+    cr_assert(buf_add(&in, large, sizeof large) && buf_add(&in, "\r\n", 2));
+    drive_say(&d, in.ptr, in.len, DRIVE_ALL);
+    drive_fini(&d);
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        size_t len = row[i].len > 0 ? row[i].len : strlen(row[i].in);
+        unsigned before;
+
+        drive_init(&d, &n, SESSION_AUTO);
+        (void)turn(&d, row[i].in, len); /* the pools fill */
+        before = calls;
+        for (int j = 0; j < 1000; j++) {
+            (void)turn(&d, row[i].in, len);
+        }
+        cr_expect(eq(u32, calls - before, 0), "%s", row[i].why);
+        drive_fini(&d);
+    }
+    buf_free(&in);
+    drive_node_fini(&n);
+}
+
+/* A stream of large values takes its bookkeeping from the worker. */
+Test(session_allocs, a_streamed_value_allocates_nothing)
+{
+    static char value[20000];
+    static const char head[] = "set big 0 0 20000\r\n";
+    struct drive_node n;
+    struct drive d;
+    unsigned before = 0;
+
+    memset(value, 'v', sizeof value);
+    drive_node_init(&n, NULL);
+    drive_init(&d, &n, SESSION_AUTO);
+    for (int i = 0; i < 100; i++) {
+        size_t at = 0;
+
+        if (i == 1) {
+            before = calls;
+        }
+        cr_expect(eq(sz, turn(&d, head, sizeof head - 1), 0));
+        while (at < sizeof value) {
+            size_t room = session_rx_space(d.session).iov_len;
+            size_t part = room < sizeof value - at ? room : sizeof value - at;
+
+            cr_expect(eq(sz, turn(&d, value + at, part), 0));
+            at += part;
+        }
+        cr_expect(eq(sz, turn(&d, "\r\n", 2), 8));
+    }
+    cr_expect(eq(u32, calls - before, 0));
+    drive_fini(&d);
+    drive_node_fini(&n);
+}
+
+/* Out of memory, a connection may be lost, but nothing else. */
+Test(session_allocs, without_memory_a_connection_ends_cleanly)
+{
+    struct drive_node n;
+    struct drive d;
+    struct buf in = { 0 };
+
+    drive_node_init(&n, NULL);
+    for (int i = 0; i < 3000; i++) {
+        cr_assert(buf_printf(&in, "version\r\n"));
+    }
+    for (int i = 0; i < 3; i++) {
+        static const char *const what[] = { "half a command", "unsent replies", "a long line" };
+
+        drive_init(&d, &n, SESSION_AUTO);
+        starving = true;
+        if (i == 0) {
+            (void)drive_turn(&d, "get k", 5, DRIVE_ALL, DRIVE_ALL);
+        } else if (i == 1) {
+            (void)drive_turn(&d, in.ptr, in.len, DRIVE_ALL, 0);
+        } else {
+            in.ptr[0] = 'g', in.ptr[1] = 'e', in.ptr[2] = 't', in.ptr[3] = ' ';
+            for (size_t j = 4; j < in.len; j++) {
+                in.ptr[j] = j % 20 ? 'k' : ' ';
+            }
+            (void)drive_turn(&d, in.ptr, in.len, DRIVE_ALL, 0);
+        }
+        starving = false;
+        cr_expect(d.broken, "%s", what[i]);
+        cr_expect(d.session == NULL, "%s", what[i]);
+        drive_fini(&d);
+        drive_init(&d, &n, SESSION_AUTO);
+        drive_say(&d, "mn\r\n", 4, DRIVE_ALL);
+        cr_expect(eq(sz, d.got.len, 4), "%s", what[i]);
+        drive_fini(&d);
+    }
+    cr_expect(eq(i64, drive_metric(&n, M_READ_BUF_OOM), 2));
+    cr_expect(eq(i64, drive_metric(&n, M_RESP_BUF_OOM), 1));
+    buf_free(&in);
+    drive_node_fini(&n);
+}
