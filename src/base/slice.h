@@ -33,7 +33,7 @@ slice_eq(struct slice a, struct slice b)
 static inline bool
 slice_is(struct slice a, const char *text)
 {
-    return a.len == strlen(text) && memcmp(a.ptr, text, a.len) == 0;
+    return a.len == strlen(text) && (a.len == 0 || memcmp(a.ptr, text, a.len) == 0);
 }
 
 /* The slice without its first n bytes; n is at most its length. */

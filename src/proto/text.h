@@ -20,6 +20,7 @@ struct text_parser {
     enum op op;
     int64_t exptime;
     size_t  line_seen; /* bytes of an unfinished line already searched for "\n" */
+    size_t  keys_len;  /* in_keys: bytes in front of that line's end */
 };
 
 enum text_result {
@@ -37,6 +38,9 @@ enum text_result {
  * A retrieval line is validated whole before its first key is handed out, so
  * that one bad key withdraws the whole answer.  An empty retrieval never occurs: "get" without
  * a key is OP_ERROR.  in may hold up to GET_LINE_MAX bytes of one line.
+ *
+ * Of *ret, everything in front of meta is set, zero where the command has no such thing; meta only
+ * with PROTO_META, and key_room only if key points there.
  */
 enum text_result text_parse(struct text_parser *p, struct slice in, struct command *ret,
                             size_t *used);

@@ -46,7 +46,8 @@ struct meta_args {
 
 /*
  * One command.  The slices are lent until the bytes given to the parser move;
- * a decoded base64 key lies in key_room.  Fields that a command does not have are zero.
+ * a decoded base64 key lies in key_room.  Fields that a command does not have are zero, save that
+ * meta and key_room hold anything unless protocol is PROTO_META.
  */
 struct command {
     enum op         op;
@@ -63,7 +64,7 @@ struct command {
     uint32_t        value_len;    /* bytes */
     int64_t         exptime;      /* as sent: 0 never, negative gone, <= 30 days relative, else unix */
     bool            has_exptime;  /* flush_all, gat, touch; binary incr: false = do not create */
-    uint64_t        cas;          /* compare with this; in cas and binary. Meta: C */
+    uint64_t        cas;          /* compare with this: OP_CAS, meta C; binary: any command, 0 is none */
     uint64_t        delta;        /* incr, decr, ma; also the level of "verbosity" and MB of "cache_memlimit" */
     uint64_t        initial;      /* binary incr/decr and ma J */
     uint64_t        hash;         /* of the key; filled by the session */

@@ -13,3 +13,8 @@
 #define BATCH_MAX        64          /* commands a session executes as one batch */
 #define PROTO_HEAD_MAX   1024        /* bytes any reply needs before its value */
 #define PROTO_TAIL_MAX   16          /* bytes any reply needs behind its value */
+
+/* The memcached that clients may take us for; configure says which. */
+#ifndef MEMCACHED_VERSION
+#define MEMCACHED_VERSION "1.6.45"
+#endif

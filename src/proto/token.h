@@ -1,0 +1,48 @@
+/*
+ * token.h - words of a line, told apart by runs of blanks.  Private to proto/.
+ *
+ * Only the space separates: tabs and all other bytes belong to words, as in memcached.
+ */
+#pragma once
+#include "base/slice.h"
+#include <string.h>
+
+/* Drops blanks at the front. */
+static inline void
+token_skip(struct slice *rest)
+{
+    while (rest->len > 0 && *rest->ptr == ' ') {
+        rest->ptr++;
+        rest->len--;
+    }
+}
+
+/* Takes the next word off *rest, which then starts right behind it; an empty one: no more. */
+static inline struct slice
+token_next(struct slice *rest)
+{
+    size_t n = 0;
+    struct slice word;
+
+    token_skip(rest);
+    while (n < rest->len && rest->ptr[n] != ' ') {
+        n++;
+    }
+    word = slice_of(rest->ptr, n);
+    *rest = slice_from(*rest, n);
+    return word;
+}
+
+/* The same for words that may be long: keys. */
+static inline struct slice
+token_key(struct slice *rest)
+{
+    const char *end;
+    struct slice word;
+
+    token_skip(rest);
+    end = rest->len > 0 ? memchr(rest->ptr, ' ', rest->len) : NULL;
+    word = slice_of(rest->ptr, end ? (size_t)(end - rest->ptr) : rest->len);
+    *rest = slice_from(*rest, word.len);
+    return word;
+}
