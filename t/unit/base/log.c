@@ -69,10 +69,15 @@ Test(log, journald_gets_priorities)
 
 Test(log, an_inherited_journal_stream_does_not_count)
 {
-    int fd = stderr_capture();
+    int         fd = stderr_capture();
+    char        stream[64];
+    struct stat st;
 
     log_set_program("magpied");
-    setenv("JOURNAL_STREAM", "1:2", 1);
+    cr_assert(eq(int, fstat(STDERR_FILENO, &st), 0));
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino + 1);
+    setenv("JOURNAL_STREAM", stream, 1);
     log_line(LOG_LEVEL_ERROR, "disk is full");
     cr_expect_str_eq(text_take(fd), "magpied: disk is full\n");
 }

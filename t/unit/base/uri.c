@@ -40,6 +40,9 @@ Test(uri, broken_escapes_are_refused)
         cr_expect(not(uri_decode(slice_of(bad[i], strlen(bad[i])), out, sizeof out, &len)), "%s",
                   bad[i]);
     }
+    for (size_t cut = 1; cut < 3; cut++) {
+        cr_expect(not(uri_decode(slice_of("%4a", cut), out, sizeof out, &len)), "cut at %zu", cut);
+    }
     cr_expect(eq(sz, len, 99));
     cr_expect(uri_decode(SLICE("%4a%4A"), out, sizeof out, &len));
     cr_expect(slice_is(slice_of(out, len), "JJ"), "hex digits of either case");

@@ -176,6 +176,10 @@ Test(settings, bad_values_and_what_they_say, .init = start)
         { "memory_limit", "64", ERR_RANGE, "memory_limit: '64' is not between 1m and 16t" },
         { "memory_limit", "9999999999t", ERR_RANGE,
           "memory_limit: '9999999999t' is not between 1m and 16t" },
+        { "memory_limit", "16777217t", ERR_RANGE, /* 1t, if 64 bits were to overflow */
+          "memory_limit: '16777217t' is not between 1m and 16t" },
+        { "unix_mode", "77777777777777777777777", ERR_RANGE,
+          "unix_mode: '77777777777777777777777' is not between 0 and 777" },
         { "memory_limit", "-1m", ERR_INVALID,
           "memory_limit: '-1m' is not a number of bytes such as 65536, 64k, 64m or 1g" },
         { "memory_limit", "64mb", ERR_INVALID,
