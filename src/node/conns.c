@@ -1,0 +1,205 @@
+#include "node/conns.h"
+#include "base/spin.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Rows are allocated in blocks of doubling size and stay where they are, so that a worker may write to its row while
+ * the registry grows. */
+#define BLOCK_FIRST 64u
+#define BLOCKS_MAX  26
+
+struct conns {
+    struct spin      lock;
+    struct conn_row *block[BLOCKS_MAX];
+    unsigned         blocks;
+    uint64_t         rows;  /* ever handed out; they fill the blocks in order */
+    uint64_t         room;  /* in all blocks */
+    struct conn_row *spare;
+};
+
+static uint64_t
+block_rows(unsigned index)
+{
+    return (uint64_t)BLOCK_FIRST << index;
+}
+
+struct conns *
+conns_new(void)
+{
+    return calloc(1, sizeof(struct conns));
+}
+
+void
+conns_free(struct conns *c)
+{
+    if (!c) {
+        return;
+    }
+    for (unsigned i = 0; i < c->blocks; i++) {
+        free(c->block[i]);
+    }
+    free(c);
+}
+
+/* A row nobody uses; NULL without memory.  Locked. */
+static struct conn_row *
+row_take(struct conns *c)
+{
+    struct conn_row *row = c->spare;
+
+    if (row) {
+        c->spare = row->next_free;
+        return row;
+    }
+    if (c->rows == c->room) {
+        if (c->blocks == BLOCKS_MAX) {
+            return NULL;
+        }
+        c->block[c->blocks] = calloc(block_rows(c->blocks), sizeof *row);
+        if (!c->block[c->blocks]) {
+            return NULL;
+        }
+        c->room += block_rows(c->blocks++);
+    }
+    row = &c->block[c->blocks - 1][c->rows - (c->room - block_rows(c->blocks - 1))];
+    c->rows++;
+    return row;
+}
+
+struct conn_row *
+conns_open(struct conns *c, int fd, const struct conn_addr *peer, const struct conn_addr *local,
+           usec_t now)
+{
+    struct conn_row *row;
+
+    assert(peer && local);
+    spin_lock(&c->lock);
+    row = row_take(c);
+    if (row) {
+        row->fd = fd;
+        row->peer = *peer;
+        row->local = *local;
+        row->next_free = NULL;
+        atomic_store_explicit(&row->state, CONN_NEW_CMD, memory_order_relaxed);
+        atomic_store_explicit(&row->last_cmd, now, memory_order_relaxed);
+        row->open = true;
+    }
+    spin_unlock(&c->lock);
+    return row;
+}
+
+void
+conns_close(struct conns *c, struct conn_row *row)
+{
+    spin_lock(&c->lock);
+    assert(row->open);
+    row->open = false;
+    atomic_store_explicit(&row->state, CONN_CLOSED, memory_order_relaxed);
+    row->next_free = c->spare;
+    c->spare = row;
+    spin_unlock(&c->lock);
+}
+
+uint64_t
+conns_rows(struct conns *c)
+{
+    uint64_t rows;
+
+    spin_lock(&c->lock);
+    rows = c->rows;
+    spin_unlock(&c->lock);
+    return rows;
+}
+
+void
+conns_each(struct conns *c, void (*each)(void *arg, const struct conn_row *row), void *arg)
+{
+    uint64_t seen = 0;
+
+    spin_lock(&c->lock);
+    for (unsigned b = 0; b < c->blocks; b++) {
+        for (uint64_t i = 0; i < block_rows(b) && seen < c->rows; i++, seen++) {
+            if (c->block[b][i].open) {
+                each(arg, &c->block[b][i]);
+            }
+        }
+    }
+    spin_unlock(&c->lock);
+}
+
+/* -- addresses --------------------------------------------------------------------------------- */
+
+/* The longest run of zero groups, two at least, which is written "::".  *len 0: none. */
+static unsigned
+zero_run(const uint16_t group[8], unsigned *len)
+{
+    unsigned best = 0;
+
+    *len = 0;
+    for (unsigned i = 0; i < 8;) {
+        unsigned n = 0;
+
+        while (i + n < 8 && group[i + n] == 0) {
+            n++;
+        }
+        if (n > 1 && n > *len) {
+            best = i;
+            *len = n;
+        }
+        i += n > 0 ? n : 1;
+    }
+    return best;
+}
+
+/* An IPv6 address as RFC 5952 wants it; inet_ntop() is the socket library's. */
+static void
+ip6_print(const uint8_t ip[16], char *out, size_t size)
+{
+    uint16_t group[8];
+    unsigned run, run_len;
+    size_t at = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        group[i] = (uint16_t)(ip[2 * i] << 8 | ip[2 * i + 1]);
+    }
+    run = zero_run(group, &run_len);
+    assert(size >= 40);
+    for (unsigned i = 0; i < 8; i++) {
+        if (run_len > 0 && i == run) {
+            at += (size_t)snprintf(out + at, size - at, "::");
+            i += run_len - 1;
+            continue;
+        }
+        at += (size_t)snprintf(out + at, size - at, "%s%x",
+                               i > 0 && out[at - 1] != ':' ? ":" : "", group[i]);
+    }
+}
+
+void
+conn_addr_print(const struct conn_addr *a, char *out, size_t size)
+{
+    const uint8_t *ip = a->u.ip;
+    char ip6[40];
+
+    assert(size > 0);
+    switch (a->kind) {
+    case CONN_NONE:
+        snprintf(out, size, "unknown");
+        break;
+    case CONN_TCP:
+    case CONN_UDP:
+        snprintf(out, size, "%s:%u.%u.%u.%u:%u", a->kind == CONN_TCP ? "tcp" : "udp", ip[0], ip[1],
+                 ip[2], ip[3], a->port);
+        break;
+    case CONN_TCP6:
+    case CONN_UDP6:
+        ip6_print(ip, ip6, sizeof ip6);
+        snprintf(out, size, "%s:[%s]:%u", a->kind == CONN_TCP6 ? "tcp6" : "udp6", ip6, a->port);
+        break;
+    case CONN_UNIX:
+        snprintf(out, size, "unix:%s", a->u.path ? a->u.path : "");
+        break;
+    }
+}

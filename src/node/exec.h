@@ -1,0 +1,119 @@
+/*
+ * exec.h - what the files that execute commands share.
+ *
+ * Private to execute.c, exec_store.c, exec_arith.c, exec_meta.c and stats.c.  All calls: the worker's thread.
+ */
+#pragma once
+#include "node/execute.h"
+#include <stdbool.h>
+
+/*
+ * One command: fills *r.  item is the value of a storing command that was streamed (taken), else
+ * NULL.
+ */
+typedef void exec_fn(struct worker *w, const struct command *c, struct item *item, struct reply *r);
+
+/* exec_store.c */
+exec_fn exec_store_run; /* set, add, replace, append, prepend, cas, ms */
+struct item *exec_store_reserve(struct worker *w, const struct command *c, struct reply *r);
+
+/* exec_arith.c */
+exec_fn exec_arith_run; /* incr, decr, ma */
+
+/* exec_meta.c */
+exec_fn exec_meta_get, exec_meta_delete, exec_meta_debug;
+
+/*
+ * Store seconds at which an item with this exptime ends.  Items that come without one get the node's
+ * default.
+ */
+static inline uint32_t
+exec_expiry(const struct worker *w, int64_t exptime)
+{
+    if (__builtin_expect(exptime == 0, 1)) {
+        usec_t ttl = SETTINGS_LIVE(w->node->settings->store.default_ttl);
+
+        return ttl == 0 ? 0 : store_seconds(w->ctx) + (uint32_t)(ttl / USEC_PER_SEC);
+    }
+    return store_expiry(w->ctx, exptime);
+}
+
+static inline bool
+exec_has(const struct command *c, char letter)
+{
+    return (c->meta.has & META_BIT(letter)) != 0;
+}
+
+/* An item was there, but its time was over. */
+static inline void
+exec_count_gone(struct worker *w, enum store_found found)
+{
+    if (found == STORE_EXPIRED) {
+        metric_add(&w->metrics, M_GET_EXPIRED, 1);
+    } else if (found == STORE_FLUSHED) {
+        metric_add(&w->metrics, M_GET_FLUSHED, 1);
+    }
+}
+
+/* A retrieval without touch. */
+static inline void
+exec_count_get(struct worker *w, enum store_found found, uint8_t class_id)
+{
+    metric_add(&w->metrics, M_CMD_GET, 1);
+    if (found == STORE_HIT) {
+        metric_add(&w->metrics, M_GET_HITS, 1);
+        store_count(w->ctx, class_id, SC_GET_HITS);
+        return;
+    }
+    metric_add(&w->metrics, M_GET_MISSES, 1);
+    exec_count_gone(w, found);
+}
+
+/* A touch, with or without retrieval. */
+static inline void
+exec_count_touch(struct worker *w, enum store_found found, uint8_t class_id)
+{
+    metric_add(&w->metrics, M_CMD_TOUCH, 1);
+    if (found == STORE_HIT) {
+        metric_add(&w->metrics, M_TOUCH_HITS, 1);
+        store_count(w->ctx, class_id, SC_TOUCH_HITS);
+        return;
+    }
+    metric_add(&w->metrics, M_TOUCH_MISSES, 1);
+    exec_count_gone(w, found);
+}
+
+static inline void
+exec_count_delete(struct worker *w, enum store_found found, uint8_t class_id)
+{
+    if (found == STORE_HIT) {
+        metric_add(&w->metrics, M_DELETE_HITS, 1);
+        store_count(w->ctx, class_id, SC_DELETE_HITS);
+        return;
+    }
+    metric_add(&w->metrics, M_DELETE_MISSES, 1);
+    exec_count_gone(w, found);
+}
+
+/* Seconds an item has left: -1 for ever. */
+static inline int64_t
+exec_ttl(const struct worker *w, uint32_t expires)
+{
+    uint32_t now = store_seconds(w->ctx);
+
+    if (expires == 0) {
+        return -1;
+    }
+    return expires > now ? (int64_t)(expires - now) : 0;
+}
+
+/* Removes a key whose new value cannot be stored: better no value than an old one. */
+static inline void
+exec_forget(struct worker *w, const struct command *c)
+{
+    struct store_txn t;
+
+    store_lock(w->ctx, c->key, c->hash, &t);
+    store_remove(&t);
+    store_unlock(&t);
+}
