@@ -97,6 +97,7 @@ value_take(struct dialog *d, struct command *c, const struct worker_mark *mark)
     if (c->op != OP_ERROR && trail <= WAIT_MAX) {
         d->in.rest = mark->in;
         d->parser = mark->parser;
+        d->waiting = true;
         return BATCH_MORE;
     }
     if (command_stores(c)) {
@@ -223,6 +224,7 @@ batch_parse(struct dialog *d, enum batch_end *ret_end)
     enum batch_end end = BATCH_GO;
     unsigned n = 0;
 
+    d->waiting = false;
     while (n < BATCH_MAX && d->in.rest.len > 0 && end == BATCH_GO) {
         struct command *c = &w->batch[n];
 

@@ -29,6 +29,7 @@ struct dialog {
     usec_t               active;  /* time of the last command, or bytes of a value */
     enum session_accepts accepts;
     enum dialog_protocol speaks;
+    bool                 waiting; /* the input ends within a value */
     bool                 work;    /* input was left although it could be executed */
     bool                 closing; /* no more input is taken; over when out is empty */
 };

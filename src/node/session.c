@@ -268,5 +268,5 @@ session_is_busy(const struct session *s)
 {
     const struct dialog *d = &s->dialog;
 
-    return d->pending || d->swallow > 0 || d->out.bytes > 0;
+    return d->pending || d->waiting || d->swallow > 0 || d->out.bytes > 0;
 }
