@@ -62,15 +62,15 @@ struct command {
     uint32_t        opaque;       /* binary: as received, in host order of its bytes */
     uint32_t        client_flags;
     uint32_t        value_len;    /* bytes */
-    int64_t         exptime;      /* as sent: 0 never, negative gone, <= 30 days relative, else unix */
+    int64_t         exptime;      /* as sent: 0 never, < 0 gone, <= 30 days relative, else unix */
     bool            has_exptime;  /* flush_all, gat, touch; binary incr: false = do not create */
-    uint64_t        cas;          /* compare with this: OP_CAS, meta C; binary: any command, 0 is none */
-    uint64_t        delta;        /* incr, decr, ma; also the level of "verbosity" and MB of "cache_memlimit" */
+    uint64_t        cas;          /* compare with this: OP_CAS, meta C; binary: any, 0 is none */
+    uint64_t        delta;        /* incr, decr, ma; level of "verbosity", MB of "cache_memlimit" */
     uint64_t        initial;      /* binary incr/decr and ma J */
     uint64_t        hash;         /* of the key; filled by the session */
     struct slice    key;
     struct slice    value;        /* filled by the session when all of it is in the buffer */
-    struct slice    args;         /* ADMIN: the rest of the line behind the word, no noreply token cut;
+    struct slice    args;         /* ADMIN: the rest of the line behind the word, noreply too;
                                      binary stat: the key; SASL: mechanism in key, data in value */
     struct meta_args meta;
     char            key_room[192]; /* a decoded base64 key: at most 187 bytes */

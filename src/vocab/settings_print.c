@@ -194,12 +194,25 @@ words_wrap(struct buf *out, size_t column, const char *text)
     return buf_add(out, "\n", 1);
 }
 
+/* What a bare number means behind the letter or the word, where that differs from elsewhere. */
+static const char *
+unit_words(const struct setting *row)
+{
+    if (row->type == SETTING_TYPE_USEC && row->unit == SETTING_UNIT_USEC) {
+        return " in microseconds";
+    }
+    return row->unit == SETTING_UNIT_KILO   ? " in kilobytes"
+           : row->unit == SETTING_UNIT_MEGA ? " in megabytes"
+                                            : "";
+}
+
 static bool
 row_help(struct buf *out, const struct setting *row)
 {
     char        option[80];
     char        text[512];
     const char *alone = "";
+    size_t      len;
     int         n;
 
     option_print(row, option, sizeof option);
@@ -208,11 +221,22 @@ row_help(struct buf *out, const struct setting *row)
     } else if (row->alone != NULL) {
         alone = strcmp(row->alone, "no") == 0 ? " The letter turns it off." : "";
     }
-    n = snprintf(text, sizeof text, "%s%s%s%s%s%s%s", row->help, alone,
-                 row->word != NULL ? " Also -o " : "", row->word != NULL ? row->word : "",
-                 row->word != NULL ? "." : "", *row->def != '\0' ? " Default: " : "", row->def);
+    n = snprintf(text, sizeof text, "%s%s", row->help, alone);
     assert(n > 0 && (size_t)n < sizeof text);
-    (void)n;
+    len = (size_t)n;
+    if (row->word != NULL) {
+        n = snprintf(text + len, sizeof text - len, " Also -o %s%s.", row->word, unit_words(row));
+        assert(n > 0 && (size_t)n < sizeof text - len);
+        len += (size_t)n;
+    } else if (row->letter != 0 && *unit_words(row) != '\0') {
+        n = snprintf(text + len, sizeof text - len, " A bare number counts%s.", unit_words(row));
+        assert(n > 0 && (size_t)n < sizeof text - len);
+        len += (size_t)n;
+    }
+    if (*row->def != '\0') {
+        n = snprintf(text + len, sizeof text - len, " Default: %s", row->def);
+        assert(n > 0 && (size_t)n < sizeof text - len);
+    }
     return buf_add(out, option, strlen(option)) && words_wrap(out, strlen(option), text);
 }
 
