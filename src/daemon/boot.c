@@ -163,6 +163,8 @@ boot_build(struct boot *b)
         err_set(&d, ERR_NOMEM, "cannot make an event loop");
         return boot_fail(&d, EX_OSERR);
     }
+    /* From here on a signal is not lost: it waits for the first turn. */
+    boot_watch_signals(b);
     b->node = node_new(b->settings, &facts, facts.start, &d);
     if (b->node == NULL) {
         return boot_fail(&d, EX_OSERR);
@@ -217,7 +219,6 @@ boot_start(struct boot *b)
     if (workers_start(&config, &b->workers, &d) || upkeep_start(b->node, &b->upkeep, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
-    boot_watch_signals(b);
     door_start(&b->door, b->workers);
     return 0;
 }

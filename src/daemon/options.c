@@ -101,12 +101,21 @@ table_init(struct table *t)
 
 /* -- answers to questions ------------------------------------------------------------------ */
 
+/* What would be refused is not offered; scripts look here for what they may ask. */
+static bool
+setting_is_built_in(const struct setting *row)
+{
+    enum setting_id id = settings_id(row);
+
+    return id != SETTING_sasl && id != SETTING_auth_file && id != SETTING_memory_file;
+}
+
 static enum options_verdict
 options_help(void)
 {
     struct buf out = { 0 };
 
-    if (settings_print_help(&out)) {
+    if (settings_print_help(&out, setting_is_built_in)) {
         printf("magpied " MAGPIE_VERSION "\n%.*s", (int)out.len, out.ptr);
     }
     buf_free(&out);

@@ -138,5 +138,5 @@ loop_cancel(struct loop_job *job)
 const char *
 loop_library(void)
 {
-    return "libev " STRING(EV_VERSION_MAJOR) "." STRING(EV_VERSION_MINOR);
+    return "libev-" STRING(EV_VERSION_MAJOR) "." STRING(EV_VERSION_MINOR);
 }

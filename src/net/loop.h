@@ -57,5 +57,5 @@ void loop_defer(struct loop *l, struct loop_job *job);
 /* Forgets a waiting job; an idle one is fine. */
 void loop_cancel(struct loop_job *job);
 
-/* "libev 4.33", static. */
+/* "libev-4.33", static. */
 const char *loop_library(void);

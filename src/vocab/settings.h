@@ -175,8 +175,11 @@ MUST_CHECK err_t settings_check(const struct settings *s, struct err_detail *d);
  * returns the length it has in full.
  */
 size_t settings_print(const struct settings *s, const struct setting *row, char *out, size_t size);
-/* Appends the options as --help shows them; false: no memory. */
-MUST_CHECK bool settings_print_help(struct buf *out);
+/*
+ * Appends the options as --help shows them, without the rows for which shown() is false; NULL shows
+ * all.  False: no memory.
+ */
+MUST_CHECK bool settings_print_help(struct buf *out, bool (*shown)(const struct setting *row));
 
 /*
  * Calls emit for every key of "stats settings", in memcached's order and words.  "oldest" is not a

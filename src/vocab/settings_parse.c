@@ -154,7 +154,9 @@ variable_parse(struct settings *s, const char *variable, struct err_detail *d)
         *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
     }
     e = settings_set(s, name, sign + 1, &why);
-    return e == ERR_OK ? ERR_OK : err_set(d, e, "environment: %s", why.text);
+    return e == ERR_OK ? ERR_OK
+                       : err_set(d, e, "environment: " ENV_PREFIX "%.*s: %s", (int)(sign - start),
+                                 start, why.text);
 }
 
 err_t

@@ -240,8 +240,32 @@ row_help(struct buf *out, const struct setting *row)
     return buf_add(out, option, strlen(option)) && words_wrap(out, strlen(option), text);
 }
 
+/* A section's options under its title; a section without any has no title either. */
+static bool
+section_help(struct buf *out, const char *section, const char *title,
+             bool (*shown)(const struct setting *row))
+{
+    bool titled = false;
+
+    for (size_t i = 0; i < setting_count; i++) {
+        const struct setting *row = &setting_table[i];
+
+        if (strcmp(row->section, section) != 0 || (shown != NULL && !shown(row))) {
+            continue;
+        }
+        if (!titled && !buf_printf(out, "\n%s:\n", title)) {
+            return false;
+        }
+        titled = true;
+        if (!row_help(out, row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool
-settings_print_help(struct buf *out)
+settings_print_help(struct buf *out, bool (*shown)(const struct setting *row))
 {
     static const struct {
         const char *section;
@@ -252,14 +276,8 @@ settings_print_help(struct buf *out)
     };
 
     for (size_t t = 0; t < sizeof titles / sizeof *titles; t++) {
-        if (!buf_printf(out, "\n%s:\n", titles[t].title)) {
+        if (!section_help(out, titles[t].section, titles[t].title, shown)) {
             return false;
-        }
-        for (size_t i = 0; i < setting_count; i++) {
-            if (strcmp(setting_table[i].section, titles[t].section) == 0 &&
-                !row_help(out, &setting_table[i])) {
-                return false;
-            }
         }
     }
     return true;

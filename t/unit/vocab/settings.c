@@ -355,10 +355,10 @@ Test(settings, environment, .init = start)
     cr_expect(eq(int, settings_env(&settings, foreign, &d), ERR_OK), "%s", d.text);
     cr_expect(eq(i64, settings.net.port, 11211));
     cr_expect(eq(int, settings_env(&settings, wrong, &d), ERR_UNKNOWN));
-    cr_expect_str_eq(d.text, "environment: no setting is called 'thraeds'");
+    cr_expect_str_eq(d.text, "environment: MAGPIE_THRAEDS: no setting is called 'thraeds'");
     cr_expect(eq(i64, settings.net.threads, 4), "nothing of a bad environment is taken");
     cr_expect(eq(int, settings_env(&settings, bad, &d), ERR_INVALID));
-    cr_expect_str_eq(d.text, "environment: threads: 'many' is not a whole number");
+    cr_expect_str_eq(d.text, "environment: MAGPIE_THREADS: threads: 'many' is not a whole number");
 }
 
 /* -- settings that depend on each other ---------------------------------------------------- */

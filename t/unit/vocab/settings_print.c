@@ -114,7 +114,7 @@ Test(settings_print, help_shows_every_setting_in_its_columns)
     struct buf  b = { 0 };
     const char *at;
 
-    cr_assert(settings_print_help(&b));
+    cr_assert(settings_print_help(&b, NULL));
     cr_assert(buf_add(&b, "", 1));
     for (size_t i = 0; i < setting_count; i++) {
         char option[80];
