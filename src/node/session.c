@@ -100,7 +100,7 @@ session_state(const struct session *s)
     if (d->out.bytes > 0) {
         return CONN_MWRITE;
     }
-    if (d->pending) {
+    if (d->pending || d->waiting) {
         return CONN_NREAD;
     }
     if (d->swallow > 0) {
