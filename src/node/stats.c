@@ -141,14 +141,20 @@ emit_of_class(struct stats_sink *s, const char *prefix, unsigned id, const char 
 /* The small queue is what memcached calls hot, main is warm; there is no third one, and no list of its
  * own for items of a short life. */
 static void
-items_of_class(struct stats_sink *s, unsigned id, const struct store_class_stats *k, bool queues)
+items_of_class(struct stats_sink *s, unsigned id, const struct store_class_stats *k,
+               const struct settings_store *set)
 {
+    const bool queues = set->lru_maintainer;
+
 #define ITEMS_ROW(name, value) emit_of_class(s, "items:", id, name, (uint64_t)(value))
     ITEMS_ROW("number", k->items);
     if (queues) {
         ITEMS_ROW("number_hot", k->items_small);
         ITEMS_ROW("number_warm", k->items_main);
         ITEMS_ROW("number_cold", 0);
+        if (set->temp_lru) {
+            ITEMS_ROW("number_temp", 0);
+        }
         ITEMS_ROW("age_hot", k->age_small);
         ITEMS_ROW("age_warm", k->age_main);
     }
@@ -193,7 +199,7 @@ stats_items(struct stats_sink *s)
 
         store_get_class_stats(n->store, (uint8_t)id, &k);
         if (k.items > 0) {
-            items_of_class(s, id, &k, n->settings->store.lru_maintainer);
+            items_of_class(s, id, &k, &n->settings->store);
         }
     }
 }
