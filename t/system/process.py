@@ -24,7 +24,7 @@ ROOT = os.geteuid() == 0
 WRONG = [
     (("-B", "http"),), (("-c", "0"),), (("-t", "0"),), (("-I", "1000"),), (("-I", "2g"),), (("-f", "1"),), (("-n", "0"),),
     (("-l", "fooble.invalid"),), (("-R", "0"),), (("-b", "abc"), OURS), (("-p", "abc"), OURS), (("-p", "65536"), OURS),
-    (("-t", "abc"),), (("-c", "abc"),), (("-m", "abc"), OURS), (("-m", "0"), OURS), (("-I", "abc"),), (("-I", "40m"),), (("-I", "1500000"),),
+    (("-t", "abc"),), (("-c", "abc"),), (("-m", "abc"), OURS), (("-m", "0"), OURS), (("-I", "abc"),), (("-I", "40m"),), (("-I", "1500000", "-o", "slab_chunk_max=512"),),
     (("-o", "nonsense"),), (("-o", "nonsense=5"),), (("-o", "hashpower=5"),), (("-o", "hashpower=99"),),
     (("-o", "hashpower"),), (("-o", "hot_lru_pct=50,warm_lru_pct=50"),), (("-o", "hot_lru_pct=0"),),
     (("-o", "slab_automove_window=1"),), (("-o", "slab_automove=7"), OURS), (("-o", "hash_algorithm=md5"),),
