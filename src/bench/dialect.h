@@ -1,0 +1,52 @@
+/*
+ * dialect.h - a client's side of the three protocols: requests to bytes, bytes to answers.
+ *
+ * Only what a load needs: fetch one key or many, store one.  No sockets.
+ */
+#pragma once
+#include "base/buf.h"
+#include "base/slice.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum dialect { DIALECT_TEXT, DIALECT_META, DIALECT_BINARY };
+
+enum dialect_result {
+    DIALECT_ANSWER, /* *ret holds one; *used bytes are behind you */
+    DIALECT_MORE,   /* call again with these bytes and more */
+    DIALECT_LOST,   /* no answer begins like this */
+};
+
+enum answer_kind {
+    ANSWER_VALUE,  /* value_len bytes and tail bytes of line end follow */
+    ANSWER_MISS,   /* of a lone key */
+    ANSWER_STORED,
+    ANSWER_END,    /* nothing but the end of a request */
+    ANSWER_ERROR,  /* text says what */
+};
+
+/* The slices are lent until the bytes given to dialect_read() move. */
+struct answer {
+    enum answer_kind kind;
+    bool             ends;  /* the request is answered, once the value is there */
+    bool             has_key;
+    struct slice     key;
+    struct slice     text;
+    uint32_t         flags;
+    uint32_t         value_len; /* bytes */
+    uint32_t         tail;      /* bytes */
+};
+
+/* "text", "meta" or "binary"; false: none of them. */
+bool dialect_parse_name(const char *name, enum dialect *ret);
+const char *dialect_name(enum dialect d);
+
+/* Append a request; false: no memory.  Several keys are one request with one end. */
+MUST_CHECK bool dialect_write_get(enum dialect d, struct buf *out, const struct slice *keys,
+                                  unsigned count);
+MUST_CHECK bool dialect_write_set(enum dialect d, struct buf *out, struct slice key,
+                                  uint32_t flags, struct slice value);
+
+/* Reads one answer to a request for one key, or (many) for several. */
+enum dialect_result dialect_read(enum dialect d, struct slice in, bool many, struct answer *ret,
+                                 size_t *used);
