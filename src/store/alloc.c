@@ -22,8 +22,7 @@ chunk_take_free(struct store_ctx *c, uint8_t class_id)
     struct slab *s = &c->store->slab;
     struct stock *stock = &c->stocks[class_id];
 
-    while (stock->count > 0) {
-        struct item *chunk = stock->chunk[--stock->count];
+    for (struct item *chunk; (chunk = stock_pop(stock)) != NULL;) {
         if (!chunk_is_draining(s, chunk)) {
             return chunk;
         }
@@ -33,7 +32,7 @@ chunk_take_free(struct store_ctx *c, uint8_t class_id)
     unsigned max = s->classes[class_id].chunk <= STOCK_CHUNK_MAX ? STOCK_MAX / 2 : 1;
     unsigned n = slab_take(s, class_id, got, max);
     for (unsigned i = 1; i < n; i++) {
-        stock->chunk[stock->count++] = got[i];
+        stock_push(stock, got[i]);
     }
     return n > 0 ? got[0] : NULL;
 }
@@ -69,9 +68,9 @@ chunk_give(struct store_ctx *c, struct item *chunk)
     struct stock *stock = &c->stocks[class_id];
 
     slab_wipe(chunk);
-    if (stock->count < STOCK_MAX && s->classes[class_id].chunk <= STOCK_CHUNK_MAX &&
+    if (stock_count(stock) < STOCK_MAX && s->classes[class_id].chunk <= STOCK_CHUNK_MAX &&
         !chunk_is_draining(s, chunk)) {
-        stock->chunk[stock->count++] = chunk;
+        stock_push(stock, chunk);
         return;
     }
     slab_give(s, chunk);

@@ -5,8 +5,8 @@
 
 #define FINE_MIN    32u
 #define FINE_STEP   8u
-#define FINE_UNTIL  256u
-#define FINE_FACTOR 1.08
+#define FINE_UNTIL  160u
+#define FINE_FACTOR 1.1125
 
 /* memcached's figures, so that an explicit factor gives its class ids. */
 #define COMPAT_HEADER    48u
@@ -19,11 +19,19 @@ size_align(uint32_t size)
     return (size + 7) & ~7u;
 }
 
-/* The largest chunk that fits into a page as often as size does. */
+/* The next chunk size above one: a page is cut into about a tenth fewer parts, without a rest. */
 static uint32_t
-size_stretch(uint32_t page_size, uint32_t size)
+size_next(uint32_t page_size, uint32_t size)
 {
-    return (page_size / (page_size / size)) & ~7u;
+    uint32_t parts = page_size / size;
+    uint32_t fewer = (uint32_t)(parts / FINE_FACTOR + 0.5);
+    uint32_t next;
+
+    fewer = fewer < parts ? fewer : parts - 1;
+    do {
+        next = (page_size / fewer--) & ~7u;
+    } while (next <= size);
+    return next;
 }
 
 static void
@@ -35,12 +43,7 @@ table_fill_fine(struct class_table *t)
         t->chunk[++t->count] = size;
         /* From here on pages divide too coarsely: pieces fit better. */
         t->item_max = size <= t->page_size / 8 ? size : t->item_max;
-        if (size < FINE_UNTIL) {
-            size += FINE_STEP;
-        } else {
-            uint32_t next = size_align((uint32_t)(size * FINE_FACTOR));
-            size = size_stretch(t->page_size, next);
-        }
+        size = size < FINE_UNTIL ? size + FINE_STEP : size_next(t->page_size, size);
     }
     for (uint32_t parts = 3; parts >= 1; parts--) { /* for pieces of large values */
         t->chunk[++t->count] = (t->page_size / parts) & ~7u;

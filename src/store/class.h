@@ -1,14 +1,15 @@
 /*
  * class.h - the slab classes: which chunk sizes there are, and which one a size belongs to.
  *
- * The default table wastes little: steps of 8 bytes up to 256, then 8 %, each size stretched until
- * a page divides into it without a rest.  A given factor makes memcached's table instead (96, 120,
- * 152 ... in 1 MiB pages), class ids included.  A value, never changed once made.
+ * The default table wastes little: steps of 8 bytes up to 160, then about 11 %, each size such
+ * that a page divides into it without a rest.  A given factor makes memcached's table instead (96,
+ * 120, 152 ... in 1 MiB pages), class ids included.  A value, never changed once made.
  */
 #pragma once
 #include <stdint.h>
 
-#define CLASS_MAX 255 /* ids are 1..255; 0 is no class: the pool of spare pages */
+/* Ids are 1..63, memcached's most, because tools walk them; 0 is the pool of spare pages. */
+#define CLASS_MAX 63
 
 struct class_table {
     uint32_t page_size;            /* bytes, a power of two */

@@ -42,6 +42,11 @@ class_add_ctxs(struct store *s, uint8_t id, struct store_class_stats *ret)
     ret->hits_main = s->gone[id].hits_main;
     for (unsigned x = 0; x < STORE_CTX_MAX; x++) {
         struct store_ctx *c = s->ctxs[x];
+        /* A thread's spare chunks are free, wherever they are kept. */
+        uint64_t spare = c != NULL ? stock_count(&c->stocks[id]) : 0;
+        spare = spare < ret->chunks_used ? spare : ret->chunks_used;
+        ret->chunks_used -= spare;
+        ret->chunks_free += spare;
         for (int i = 0; c != NULL && i < STORE_COUNTS; i++) {
             ret->counts[i] += count_load(&c->counts[id][i]);
         }

@@ -197,6 +197,9 @@ store_get(struct store_ctx *c, struct slice key, uint64_t hash, int options, str
             continue;
         }
         enum store_found found = item_judge(s, c->sec, ret->version, ret->expires, p.meta);
+        if (found == STORE_EXPIRED || found == STORE_FLUSHED) {
+            break; /* whoever finds it dead takes it out */
+        }
         if (found == STORE_HIT && !(options & STORE_PEEK)) {
             store_count_hit(c, ret->class_id, p.meta);
             probe_bump(c, &p);

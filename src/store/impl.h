@@ -21,6 +21,34 @@ struct stock {
     struct item *chunk[STOCK_MAX];
 };
 
+static inline uint32_t
+stock_count(const struct stock *st)
+{
+    return atomic_load_explicit(&st->count, memory_order_relaxed);
+}
+
+static inline void
+stock_push(struct stock *st, struct item *chunk)
+{
+    uint32_t n = stock_count(st);
+
+    st->chunk[n] = chunk;
+    atomic_store_explicit(&st->count, n + 1, memory_order_relaxed);
+}
+
+/* NULL if there is none. */
+static inline struct item *
+stock_pop(struct stock *st)
+{
+    uint32_t n = stock_count(st);
+
+    if (n == 0) {
+        return NULL;
+    }
+    atomic_store_explicit(&st->count, n - 1, memory_order_relaxed);
+    return st->chunk[n - 1];
+}
+
 struct store_ctx {
     struct store *store;
     struct metrics *metrics;

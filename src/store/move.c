@@ -225,9 +225,9 @@ move_look(struct store_ctx *c, struct move *m, unsigned rounds_max)
     struct slab_class *k = &s->classes[m->class_id];
     enum move_result r = MOVE_GOES_ON;
 
-    struct stock *stock = &c->stocks[k->id];
-    for (unsigned i = stock->count; i > 0; i--) { /* our own stock must not be what it waits for */
-        slab_give(s, stock->chunk[--stock->count]);
+    /* Our own stock must not be what it waits for. */
+    for (struct item *chunk; (chunk = stock_pop(&c->stocks[k->id])) != NULL;) {
+        slab_give(s, chunk);
     }
     spin_lock(&k->lock);
     uint32_t free_count = s->pages[m->page].free_count;

@@ -149,8 +149,8 @@ store_ctx_free(struct store_ctx *c)
     }
     struct store *s = c->store;
     for (unsigned id = 1; id <= s->slab.table.count; id++) {
-        while (c->stocks[id].count > 0) {
-            slab_give(&s->slab, c->stocks[id].chunk[--c->stocks[id].count]);
+        for (struct item *chunk; (chunk = stock_pop(&c->stocks[id])) != NULL;) {
+            slab_give(&s->slab, chunk);
         }
     }
     atomic_fetch_add_explicit(&s->table.keys, c->keys_delta, memory_order_relaxed);

