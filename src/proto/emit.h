@@ -28,6 +28,10 @@ emit_slice(char *p, struct slice s)
 static inline char *
 emit_u64(char *p, uint64_t value)
 {
+    if (value < 10) {
+        *p = (char)('0' + value);
+        return p + 1;
+    }
     return p + num_print_u64(p, value);
 }
 

@@ -192,12 +192,21 @@ meta_read(struct slice rest, struct command *c)
     return meta_operands(rest, c);
 }
 
+/* In two pieces, as text.c has it and for the same reason. */
+static inline void
+meta_reset(struct meta_args *m)
+{
+    _Static_assert(sizeof *m > 64 && sizeof *m <= 128, "the pieces fit");
+    memset(m, 0, 64);
+    memset((char *)m + 64, 0, sizeof *m - 64);
+}
+
 void
 meta_parse(struct slice rest, struct command *ret)
 {
     enum reply_code code;
 
-    memset(&ret->meta, 0, sizeof ret->meta);
+    meta_reset(&ret->meta);
     ret->protocol = PROTO_META;
     if (ret->op == OP_META_ARITH) {
         ret->delta = 1;
@@ -228,8 +237,8 @@ meta_key_plain(struct slice key)
 
 /*
  * An item that was stored under a base64 key says so whatever the request looked like; without an
- * item the request's own form is repeated.  A key of the binary protocol may hold line ends: who asks
- * for it in base64 gets it so.
+ * item the request's own form is repeated.  A key of the binary protocol may hold line ends: who
+ * asks for it in base64 gets it so.
  */
 static char *
 meta_emit_key(char *p, const struct command *c, const struct reply *r)

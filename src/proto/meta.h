@@ -11,8 +11,9 @@
 
 /*
  * Reads the tokens of one meta line (rest: everything behind the word and its blank, line end cut)
- * into *ret, whose op is set.  Turns it into OP_ERROR with the right answer if they are wrong; for a
- * bad ms line whose length could be read, has_value and value_len tell what to swallow.
+ * into *ret, whose op is set and whose other fields in front of meta are zero.  Turns it into
+ * OP_ERROR with the right answer if they are wrong; for a bad ms line whose length could be read,
+ * has_value and value_len tell what to swallow.
  */
 void meta_parse(struct slice rest, struct command *ret);
 

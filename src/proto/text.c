@@ -18,6 +18,22 @@
 #define STARTS(line, literal) \
     ((line).len >= sizeof(literal) - 1 && memcmp((line).ptr, (literal), sizeof(literal) - 1) == 0)
 
+/*
+ * Zeroes all that every command has.  In three pieces, because each of them becomes a few stores;
+ * of the whole, gcc makes a "rep stos" that takes longer than finding the line end.
+ */
+static inline void
+text_reset(struct command *c)
+{
+    char *p = (char *)c;
+
+    _Static_assert(offsetof(struct command, meta) > 128 && offsetof(struct command, meta) <= 192,
+                   "the pieces fit");
+    memset(p, 0, 64);
+    memset(p + 64, 0, 64);
+    memset(p + 128, 0, offsetof(struct command, meta) - 128);
+}
+
 static void
 text_fail(struct command *c, enum reply_code code)
 {
@@ -58,7 +74,7 @@ text_next_key(struct text_parser *p, struct slice in, struct command *ret, size_
     struct slice rest = slice_of(in.ptr, p->keys_len);
 
     assert(p->keys_len < in.len);
-    memset(ret, 0, offsetof(struct command, meta));
+    text_reset(ret);
     ret->op = p->op;
     ret->protocol = PROTO_TEXT;
     ret->exptime = p->exptime;
@@ -381,7 +397,7 @@ text_line(struct text_parser *p, struct slice line, struct command *c)
 static enum text_result
 text_too_long(struct slice in, struct command *ret, size_t *used)
 {
-    memset(ret, 0, offsetof(struct command, meta));
+    text_reset(ret);
     text_fail(ret, RPL_LINE_TOO_LONG);
     ret->close_after = true;
     *used = in.len;
@@ -428,7 +444,7 @@ text_parse(struct text_parser *p, struct slice in, struct command *ret, size_t *
     if (line.len >= GET_LINE_MAX) {
         return text_too_long(in, ret, used);
     }
-    memset(ret, 0, offsetof(struct command, meta));
+    text_reset(ret);
     ret->protocol = PROTO_TEXT;
     if (line.len + 1 < LINE_MIN) {
         text_fail(ret, RPL_BAD_FORMAT);

@@ -16,7 +16,7 @@
  * one command at a time.
  */
 struct text_parser {
-    bool    in_keys;  /* the rest of a get/gets/gat/gats line, validated, lies at the front of the input */
+    bool    in_keys; /* the rest of a retrieval's line, validated, lies at the front of the input */
     enum op op;
     int64_t exptime;
     size_t  line_seen; /* bytes of an unfinished line already searched for "\n" */
@@ -47,7 +47,7 @@ enum text_result text_parse(struct text_parser *p, struct slice in, struct comma
 
 /*
  * Writes all of the reply that stands before its value (all of it, if it has none; nothing if the
- * command is quiet) and returns the bytes written, at most PROTO_HEAD_MAX.  Handles PROTO_TEXT only.
+ * command is quiet) and returns the bytes written, at most PROTO_HEAD_MAX.  For PROTO_TEXT only.
  */
 size_t text_write_head(const struct command *c, const struct reply *r, char *out);
 
