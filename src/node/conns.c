@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Rows are allocated in blocks of doubling size and stay where they are, so that a worker may write to its row while
- * the registry grows. */
+/*
+ * Rows are allocated in blocks of doubling size and stay where they are, so that a worker may
+ * write to its row while the registry grows.
+ */
 #define BLOCK_FIRST 64u
 #define BLOCKS_MAX  26
 

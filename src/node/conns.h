@@ -1,9 +1,10 @@
 /*
  * conns.h - who is connected: the rows of "stats conns".
  *
- * The driver opens a row for each connection and listener and closes it; the worker that owns the connection keeps state and
- * activity up to date by relaxed stores; any thread may print.  Rows are never freed before the registry
- * is, only reused.  Opening, closing and printing take the registry's lock, updating does not.
+ * The driver opens a row for each connection and listener and closes it; the worker that owns the
+ * connection keeps state and activity up to date by relaxed stores; any thread may print.  Rows
+ * are never freed before the registry is, only reused.  Opening, closing and printing take the
+ * registry's lock, updating does not.
  */
 #pragma once
 #include "base/buf.h"
@@ -12,8 +13,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum conn_state { CONN_LISTENING, CONN_NEW_CMD, CONN_WAITING, CONN_READ, CONN_PARSE_CMD, CONN_WRITE, CONN_NREAD,
-                  CONN_SWALLOW, CONN_CLOSING, CONN_MWRITE, CONN_CLOSED };
+enum conn_state {
+    CONN_LISTENING,
+    CONN_NEW_CMD,
+    CONN_WAITING,
+    CONN_READ,
+    CONN_PARSE_CMD,
+    CONN_WRITE,
+    CONN_NREAD,
+    CONN_SWALLOW,
+    CONN_CLOSING,
+    CONN_MWRITE,
+    CONN_CLOSED,
+};
 
 /* An address, small: the socket library stays outside. */
 struct conn_addr {
@@ -38,11 +50,15 @@ struct conns;
 struct conns *conns_new(void);
 void conns_free(struct conns *c);
 /* NULL without memory.  Any thread. */
-struct conn_row *conns_open(struct conns *c, int fd, const struct conn_addr *peer, const struct conn_addr *local, usec_t now);
+struct conn_row *conns_open(struct conns *c, int fd, const struct conn_addr *peer,
+                            const struct conn_addr *local, usec_t now);
 void conns_close(struct conns *c, struct conn_row *row);
 /* Rows ever made: "connection_structures". */
 uint64_t conns_rows(struct conns *c);
 /* Calls each() for every open row under the registry's lock. Any thread. */
 void conns_each(struct conns *c, void (*each)(void *arg, const struct conn_row *row), void *arg);
-/* Writes "tcp:1.2.3.4:5", "tcp6:[::1]:5", "unix:/path" with its NUL into out (at least 140 bytes). */
+/*
+ * Writes "tcp:1.2.3.4:5", "tcp6:[::1]:5", "unix:/path" with its NUL into out (at least 140
+ * bytes).
+ */
 void conn_addr_print(const struct conn_addr *a, char *out, size_t size);

@@ -1,7 +1,8 @@
 /*
  * exec.h - what the files that execute commands share.
  *
- * Private to execute.c, exec_store.c, exec_arith.c, exec_meta.c and stats.c.  All calls: the worker's thread.
+ * Private to execute.c, exec_store.c, exec_arith.c, exec_meta.c and stats.c.  All calls: the
+ * worker's thread.
  */
 #pragma once
 #include "node/execute.h"
@@ -24,8 +25,8 @@ exec_fn exec_arith_run; /* incr, decr, ma */
 exec_fn exec_meta_get, exec_meta_delete, exec_meta_debug;
 
 /*
- * Store seconds at which an item with this exptime ends.  Items that come without one get the node's
- * default.
+ * Store seconds at which an item with this exptime ends.  Items that come without one get the
+ * node's default.
  */
 static inline uint32_t
 exec_expiry(const struct worker *w, int64_t exptime)

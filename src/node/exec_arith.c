@@ -70,8 +70,8 @@ is_blank(char ch)
 }
 
 /*
- * Reads the number that a value starts with, as memcached does: blanks, perhaps a sign, digits, and then a
- * blank or the end.  What stands behind the blank does not matter.
+ * Reads the number that a value starts with, as memcached does: blanks, perhaps a sign, digits,
+ * and then a blank or the end.  What stands behind the blank does not matter.
  */
 static bool
 number_read(const char *text, size_t len, uint64_t *ret)
@@ -139,7 +139,8 @@ sum_create(struct worker *w, const struct command *c, const struct sum *s, struc
 {
     char digits[NUM_PRINT_MAX];
     size_t len = num_print_u64(digits, s->initial);
-    struct store_spec spec = { .cas = s->new_cas, .key_binary = c->op == OP_META_ARITH && c->key_binary };
+    struct store_spec spec = { .cas = s->new_cas,
+                               .key_binary = c->op == OP_META_ARITH && c->key_binary };
     int64_t exptime = s->new_time;
     enum reply_code code;
 

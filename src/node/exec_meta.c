@@ -77,7 +77,10 @@ get_vivify(struct worker *w, const struct command *c, struct store_txn *t)
     return true;
 }
 
-/* Key locked, item there.  before: the item as the first look found it, or NULL if this is the first. */
+/*
+ * Key locked, item there.  before: the item as the first look found it, or NULL if this is the
+ * first.
+ */
 static void
 get_change(struct worker *w, const struct command *c, struct store_txn *t,
            const struct store_hit *before, struct reply *r)

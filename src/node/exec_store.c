@@ -109,7 +109,10 @@ put_spec(const struct worker *w, const struct command *c, const struct put *p,
     };
 }
 
-/* A private item for the command's value; NULL: *r says why, and the old value is gone if it must. */
+/*
+ * A private item for the command's value; NULL: *r says why, and the old value is gone if it
+ * must.
+ */
 static struct item *
 put_reserve(struct worker *w, const struct command *c, const struct put *p, struct reply *r)
 {
@@ -148,7 +151,10 @@ exec_store_reserve(struct worker *w, const struct command *c, struct reply *r)
 
 /* -- deciding ---------------------------------------------------------------------------------- */
 
-/* Whether the command may store, given what is there: RPL_STORED if so.  *stale: only as a stale value. */
+/*
+ * Whether the command may store, given what is there: RPL_STORED if so.  *stale: only as a stale
+ * value.
+ */
 static enum reply_code
 put_decide(const struct put *p, const struct command *c, const struct store_txn *t, bool *stale)
 {

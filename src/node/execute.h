@@ -10,18 +10,22 @@
 #include "vocab/reply.h"
 
 /*
- * Executes c and fills *r, which starts zeroed.  A storing command comes with its value: in c->value, or in item
- * (taken, may be NULL), which execute_reserve() made and the session filled.  RPL_HIT may come with
- * r->pinned set: the caller sends it and calls store_unpin().  RPL_BLOB: the bytes lie in w->blob and r->value,
- * lent until the next call.
+ * Executes c and fills *r, which starts zeroed.  A storing command comes with its value: in
+ * c->value, or in item (taken, may be NULL), which execute_reserve() made and the session
+ * filled.  RPL_HIT may come with r->pinned set: the caller sends it and calls store_unpin().
+ * RPL_BLOB: the bytes lie in w->blob and r->value, lent until the next call.
  */
 void execute(struct worker *w, const struct command *c, struct item *item, struct reply *r);
 
 /*
- * Prepares a storing command whose value will be streamed: an item of the right size.  NULL: the command fails, *r says how
- * (too large, no memory; the old value is removed as memcached does) and the caller swallows the value.
+ * Prepares a storing command whose value will be streamed: an item of the right size.  NULL: the
+ * command fails, *r says how (too large, no memory; the old value is removed as memcached does)
+ * and the caller swallows the value.
  */
 struct item *execute_reserve(struct worker *w, const struct command *c, struct reply *r);
 
-/* A data block that did not end in "\r\n": what the client is told; the old item stays. Counts nothing stored. */
+/*
+ * A data block that did not end in "\r\n": what the client is told; the old item stays. Counts
+ * nothing stored.
+ */
 void execute_bad_chunk(struct worker *w, const struct command *c, struct reply *r);

@@ -64,7 +64,10 @@ prefixes_clear(struct prefixes *p)
     }
 }
 
-/* The prefix of that name, made if there is none.  NULL: the table is full, or no memory. Locked. */
+/*
+ * The prefix of that name, made if there is none.  NULL: the table is full, or no memory.
+ * Locked.
+ */
 static struct prefix *
 prefix_find(struct prefixes *p, struct slice name)
 {

@@ -130,7 +130,8 @@ stats_reset(struct node *n)
 /* -- classes ----------------------------------------------------------------------------------- */
 
 static void
-emit_of_class(struct stats_sink *s, const char *prefix, unsigned id, const char *name, uint64_t value)
+emit_of_class(struct stats_sink *s, const char *prefix, unsigned id, const char *name,
+              uint64_t value)
 {
     char key[64];
 
@@ -138,8 +139,10 @@ emit_of_class(struct stats_sink *s, const char *prefix, unsigned id, const char 
     stats_emit_number(s, key, (int64_t)value);
 }
 
-/* The small queue is what memcached calls hot, main is warm; there is no third one, and no list of its
- * own for items of a short life. */
+/*
+ * The small queue is what memcached calls hot, main is warm; there is no third one, and no list
+ * of its own for items of a short life.
+ */
 static void
 items_of_class(struct stats_sink *s, unsigned id, const struct store_class_stats *k,
                const struct settings_store *set)
@@ -267,7 +270,10 @@ sizes_count(void *arg, const struct store_record *record, uint8_t class_id)
     }
 }
 
-/* Looks at every item: costs as much as that, and is off unless the node was started with track_sizes. */
+/*
+ * Looks at every item: costs as much as that, and is off unless the node was started with
+ * track_sizes.
+ */
 static void
 stats_sizes(struct stats_sink *s)
 {

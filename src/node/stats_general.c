@@ -166,8 +166,9 @@ figure_global_pages(const struct figures *f)
 }
 
 /*
- * What memcached counts here does not exist: free read buffers (ours are given back at once), the time without
- * accepting (we refuse instead), watchers and their logs, bumps that are queued, network queues.
+ * What memcached counts here does not exist: free read buffers (ours are given back at once), the
+ * time without accepting (we refuse instead), watchers and their logs, bumps that are queued,
+ * network queues.
  */
 static int64_t
 figure_none(const struct figures *f)
@@ -311,7 +312,8 @@ row_emit(struct stats_sink *s, const struct stat_row *row, const struct figures 
     switch (row->kind) {
     case METRIC_ROW:
         assert(metric_stat(row->metric));
-        stats_emit_number(s, metric_stat(row->metric), metrics_since(&f->now, &f->base, row->metric));
+        stats_emit_number(s, metric_stat(row->metric),
+                          metrics_since(&f->now, &f->base, row->metric));
         break;
     case FIGURE_ROW:
         stats_emit_number(s, row->key, row->figure(f));

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define DRIVE_START (INT64_C(1700000000) * USEC_PER_SEC) /* time of day when a node starts */
+#define DRIVE_START (INT64_C(1750000000) * USEC_PER_SEC) /* time of day at the start, after 2024 */
 #define DRIVE_ALL   ((size_t)-1)
 
 struct drive_node {
