@@ -9,7 +9,7 @@
 #include "bench/plan.h"
 
 /*
- * Starts both commands (process.h), makes the load of the plan in plan->rounds rounds on each, prints
- * the result.  False: it did not work out, and why is printed.
+ * Starts both commands (process.h), makes the load of the plan in plan->rounds rounds on each,
+ * prints the result.  False: it did not work out, and why is printed.
  */
 bool compare_run(const struct plan *plan, const char *const command[2]);

@@ -6,7 +6,8 @@
 
 #define NAME_PREFIX "k-"
 #define OFFSETS     UINT64_C(65521) /* places in the pattern where values begin */
-#define SCATTER     UINT64_C(2654435761) /* a prime above any count: neighbours in rank are not in number */
+/* A prime above any count: neighbours in rank are not neighbours in number. */
+#define SCATTER     UINT64_C(2654435761)
 
 /* An even mix of the bits of a number. */
 static uint64_t
@@ -18,8 +19,8 @@ id_mix(uint64_t id)
 }
 
 /*
- * Zipf by rejection-inversion: the integral of x^-s is inverted at an even random place, which gives the rank
- * but for a rare correction.  No table, and the same cost for any number of keys.
+ * Zipf by rejection-inversion: the integral of x^-s is inverted at an even random place, which
+ * gives the rank but for a rare correction.  No table, and the same cost for any number of keys.
  */
 static double
 zipf_integral(double s, double x)

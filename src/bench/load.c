@@ -61,7 +61,7 @@ struct load {
     bool                filling;
 };
 
-/* -- complaints -------------------------------------------------------------------------------- */
+/* -- complaints ------------------------------------------------------------------------------- */
 
 static void
 load_complain(struct load *l, const char *what, struct slice about)
@@ -88,7 +88,7 @@ load_fail(struct load *l, const char *what)
     return err_set(l->detail, ERR_IO, "%s: %s: %s", l->plan->place, what, strerror(errno));
 }
 
-/* -- requests ---------------------------------------------------------------------------------- */
+/* -- requests --------------------------------------------------------------------------------- */
 
 /* Chooses what the next request is about; false: there is none. */
 static bool
@@ -173,7 +173,7 @@ conn_send(struct load *l, struct conn *c)
     return conn_watch(l, c, false);
 }
 
-/* -- answers ----------------------------------------------------------------------------------- */
+/* -- answers ---------------------------------------------------------------------------------- */
 
 /* The oldest request is answered. */
 static void
@@ -195,7 +195,8 @@ slot_finish(struct load *l, struct conn *c)
     c->used--;
 }
 
-/* Finds the key of a value among those asked for, which are answered in order; false: it is not there. */
+/* Finds the key of a value among those asked for, which are answered in order; false: it is not
+ * there. */
 static bool
 slot_find(struct load *l, struct slot *s, const struct answer *a, uint64_t *ret)
 {
@@ -381,7 +382,7 @@ conn_serve(struct load *l, struct conn *c, uint32_t events)
     return e || c->waits_out ? e : conn_send(l, c);
 }
 
-/* -- the load ---------------------------------------------------------------------------------- */
+/* -- the load --------------------------------------------------------------------------------- */
 
 static void
 load_close(struct load *l)

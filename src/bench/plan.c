@@ -231,7 +231,8 @@ plan_parse(int argc, char **argv, struct plan *ret, int *ret_rest, struct err_de
         err_t e;
 
         if (option == '?' || option == ':') {
-            return err_set(d, ERR_INVALID, option == '?' ? "%s: no such option" : "%s: wants a value",
+            return err_set(d, ERR_INVALID,
+                           option == '?' ? "%s: no such option" : "%s: wants a value",
                            argv[optind - 1]);
         }
         e = option >= PLAN_PROTOCOL && option <= PLAN_ZIPF

@@ -14,8 +14,8 @@ struct process {
 };
 
 /*
- * Runs a command line of the shell with "-l 127.0.0.1 -p PORT" behind it, PORT being free, and waits
- * until it accepts connections.  It dies with this process.
+ * Runs a command line of the shell with "-l 127.0.0.1 -p PORT" behind it, PORT being free, and
+ * waits until it accepts connections.  It dies with this process.
  */
 MUST_CHECK err_t process_start(struct process *p, const char *command, struct err_detail *d);
 /* Asks it to end, and insists after five seconds.  One that was not started is fine. */

@@ -1,9 +1,10 @@
 /*
- * answer.h - replies on their way out: written behind each other into the worker's send buffer, then queued.
+ * answer.h - replies on their way out: written behind each other into the worker's send buffer,
+ * then queued.
  *
- * The replies of one turn lie side by side in w->tx and become one segment of the session's queue; large
- * values are queued by reference between them.  The session whose replies lie there holds the worker's buffers
- * (w->holder).  All calls: the worker's thread.
+ * The replies of one turn lie side by side in w->tx and become one segment of the session's queue;
+ * large values are queued by reference between them.  The session whose replies lie there holds the
+ * worker's buffers (w->holder).  All calls: the worker's thread.
  */
 #pragma once
 #include "base/err.h"
@@ -13,14 +14,15 @@
 #include "vocab/reply.h"
 
 /*
- * Bytes that must be free in the buffer before a command is executed: head and tail of any reply, and the
- * largest value that the store hands out as a copy.
+ * Bytes that must be free in the buffer before a command is executed: head and tail of any reply,
+ * and the largest value that the store hands out as a copy.
  */
 #define ANSWER_ROOM (PROTO_HEAD_MAX + PROTO_TAIL_MAX + 8192u)
 
 /*
- * Bytes: a session that owes its client this much takes no more input until some of it is sent.  Values that are sent
- * from the slab count with their size.  The reply to one command may overshoot it.
+ * Bytes: a session that owes its client this much takes no more input until some of it is sent.
+ * Values that are sent from the slab count with their size.  The reply to one command may overshoot
+ * it.
  */
 #define ANSWER_QUEUE_MAX (1u << 20)
 
@@ -32,8 +34,8 @@ answer_has_room(const struct worker *w, const struct txq *q)
            q->bytes + (w->tx_used - w->tx_queued) < ANSWER_QUEUE_MAX;
 }
 
-/* Writes the answer to one command (for which there was room); r->pinned is taken.  False: no memory, the
- * connection cannot go on. */
+/* Writes the answer to one command (for which there was room); r->pinned is taken.  False: no
+ * memory, the connection cannot go on. */
 MUST_CHECK bool answer_write(struct worker *w, struct txq *q, const struct command *c,
                              const struct reply *r);
 /* Puts what was written into the queue.  False: no memory. */

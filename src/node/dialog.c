@@ -6,7 +6,8 @@
 #include "proto/binary.h"
 #include <assert.h>
 
-/* Bytes: a value that is not here yet, this short, is waited for; a longer one is streamed into its item. */
+/* Bytes: a value that is not here yet, this short, is waited for; a longer one is streamed into its
+ * item. */
 #define WAIT_MAX 2048u
 
 /* Why parsing stopped. */
@@ -58,7 +59,7 @@ dialog_reply(struct dialog *d, const struct command *c, const struct reply *r)
     }
 }
 
-/* -- values ------------------------------------------------------------------------------------ */
+/* -- values ----------------------------------------------------------------------------------- */
 
 /* True for commands whose value becomes an item's. */
 static inline bool
@@ -181,7 +182,7 @@ dialog_stream(struct dialog *d)
     return true;
 }
 
-/* -- batches ----------------------------------------------------------------------------------- */
+/* -- batches ---------------------------------------------------------------------------------- */
 
 /* Reads one command off the front of the input. */
 static inline enum batch_end
@@ -214,8 +215,8 @@ dialog_parse(struct dialog *d, struct command *c)
 }
 
 /*
- * First pass: parses commands into the batch, and asks memory for their buckets as soon as their keys are
- * known.  Returns how many there are.
+ * First pass: parses commands into the batch, and asks memory for their buckets as soon as their
+ * keys are known.  Returns how many there are.
  */
 static unsigned
 batch_parse(struct dialog *d, enum batch_end *ret_end)
@@ -314,7 +315,8 @@ dialog_negotiate(struct dialog *d)
     }
 }
 
-/* Commands one turn may execute: reqs_per_event counts batches here, which are what a turn is made of. */
+/* Commands one turn may execute: reqs_per_event counts batches here, which are what a turn is made
+ * of. */
 static uint64_t
 dialog_budget(const struct dialog *d)
 {

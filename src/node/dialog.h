@@ -1,9 +1,9 @@
 /*
  * dialog.h - what one client says and is answered: input to commands, commands to replies.
  *
- * The inside of a session (session.h), which is about buffers and turns: here commands are parsed in batches,
- * executed in three passes and answered in order.  All calls: the worker's thread, and dialog_run() while
- * the session holds the worker's buffers.
+ * The inside of a session (session.h), which is about buffers and turns: here commands are parsed
+ * in batches, executed in three passes and answered in order.  All calls: the worker's thread, and
+ * dialog_run() while the session holds the worker's buffers.
  */
 #pragma once
 #include "base/clock.h"
@@ -35,8 +35,8 @@ struct dialog {
 };
 
 /*
- * Executes what is there until the input is used up, or there is no room for replies, or the turn was long
- * enough (sets work in these two cases).  The time is the worker's.
+ * Executes what is there until the input is used up, or there is no room for replies, or the turn
+ * was long enough (sets work in these two cases).  The time is the worker's.
  */
 void dialog_run(struct dialog *d);
 

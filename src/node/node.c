@@ -25,7 +25,7 @@ node_store_config(const struct settings *s, usec_t now)
         .memory_limit = s->store.memory_limit,
         .memory_max = s->store.memory_max,
         .item_size_max = s->store.item_size_max,
-        .page_size = sized ? 1 << 20 : 0, /* memcached's, so that its classes come out as they are there */
+        .page_size = sized ? 1 << 20 : 0, /* memcached's, so that its classes come out the same */
         .factor = sized ? s->store.growth_factor : 0,
         .chunk_min = (unsigned)s->store.chunk_size,
         .evict = s->store.evict,

@@ -20,7 +20,8 @@ struct worker;
 
 #define NODE_WORKERS_MAX 64
 
-/* What a command asked of the process; the daemon looks at it after each turn and at least once a second. */
+/* What a command asked of the process; the daemon looks at it after each turn and at least once a
+ * second. */
 enum node_request { NODE_REQUEST_NONE, NODE_REQUEST_STOP, NODE_REQUEST_STOP_GRACEFUL };
 
 /* Facts about the process that "stats" shows and only the daemon knows. */

@@ -1,10 +1,10 @@
 /*
  * pending.h - a storing command whose value is still on its way.
  *
- * The command was parsed out of a buffer that is needed for other bytes meanwhile, so it is kept here
- * with copies of what it points to.  The value goes straight into the memory of the item that will
- * be stored.  Spare ones are kept by the worker: a steady stream of large values
- * allocates nothing but items.  All calls: the worker's thread.
+ * The command was parsed out of a buffer that is needed for other bytes meanwhile, so it is kept
+ * here with copies of what it points to.  The value goes straight into the memory of the item that
+ * will be stored.  Spare ones are kept by the worker: a steady stream of large values allocates
+ * nothing but items.  All calls: the worker's thread.
  */
 #pragma once
 #include "node/worker.h"
@@ -22,7 +22,7 @@ struct pending {
     char                opaque[OPAQUE_MAX + 1];
 };
 
-/* Copies the command and keeps the item until pending_drop() or until the caller takes it out.  NULL
+/* Copies the command and keeps the item until pending_drop() or until the caller takes it out. NULL
  * without memory: the item is still the caller's.  Gives. */
 struct pending *pending_new(struct worker *w, const struct command *c, struct item *item);
 /* Back to the worker, with what is left of it.  NULL is fine. */

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 
 /*
- * Bytes: only while more than this of a value is missing the kernel reads straight into the item, and then
- * leaves half of it over, so that the end of the value comes in one read with what follows it.
+ * Bytes: only while more than this of a value is missing the kernel reads straight into the item,
+ * and then leaves half of it over, so that the end of the value comes in one read with what follows
+ * it.
  */
 #define DIRECT_MIN 8192u
 

@@ -1,14 +1,15 @@
 /*
  * session.h - one client connection as a value: bytes in, bytes out, no socket.
  *
- * The driver (net/ in the daemon, a test, the simulator) asks where bytes belong, reads them there and reports
- * the count; then it takes the bytes to send and reports how many went:
+ * The driver (net/ in the daemon, a test, the simulator) asks where bytes belong, reads them there
+ * and reports the count; then it takes the bytes to send and reports how many went:
  *
  *     session_rx_space -> read -> session_rx -> session_tx -> writev -> session_tx_done
  *
- * A session works through the buffers of its worker and owns memory only for what is left over between turns: a
- * partial command, unsent replies.  So between session_rx() and the end of the turn no other session of that worker
- * may run: call session_park() when the turn is over.  All calls: the worker's thread.
+ * A session works through the buffers of its worker and owns memory only for what is left over
+ * between turns: a partial command, unsent replies.  So between session_rx() and the end of the
+ * turn no other session of that worker may run: call session_park() when the turn is over.  All
+ * calls: the worker's thread.
  */
 #pragma once
 #include "base/clock.h"
@@ -31,8 +32,8 @@ struct session *session_new(struct worker *w, enum session_accepts accepts, stru
 void session_free(struct session *s);
 
 /*
- * Where the next bytes belong and how many at most; {NULL, 0} if the session takes none now (replies wait to be
- * sent, or it is closing).  Lent until session_rx().
+ * Where the next bytes belong and how many at most; {NULL, 0} if the session takes none now
+ * (replies wait to be sent, or it is closing).  Lent until session_rx().
  */
 struct iovec session_rx_space(struct session *s);
 
@@ -43,13 +44,14 @@ void session_rx(struct session *s, size_t n, usec_t now);
 void session_rx_end(struct session *s);
 
 /*
- * True if there is input that was left because of fairness (reqs_per_event) or because replies had to go first:
- * call session_resume() when the replies are sent, or in the next turn.
+ * True if there is input that was left because of fairness (reqs_per_event) or because replies had
+ * to go first: call session_resume() when the replies are sent, or in the next turn.
  */
 bool session_has_work(const struct session *s);
 void session_resume(struct session *s, usec_t now);
 
-/* Up to max spans of bytes to send, in order; returns how many (0: nothing to send).  Lent until session_tx_done(). */
+/* Up to max spans of bytes to send, in order; returns how many (0: nothing to send).  Lent until
+ * session_tx_done(). */
 int session_tx(struct session *s, struct iovec *iov, int max);
 /* The first n of those bytes are gone. */
 void session_tx_done(struct session *s, size_t n);

@@ -2,14 +2,14 @@
  * txq.h - the replies of one connection that are still to be sent, in order.
  *
  * A queue of segments: bytes in a buffer of the worker (lent to the queue), bytes in heap blocks of
- * its own, and values that are sent from the slab without a copy (pinned items).  Segments come from
- * a pool of the worker, so a queue that empties within a turn allocates nothing; only txq_keep(), which
- * moves lent bytes to the heap because the worker needs its buffer back, and values too large
- * for that buffer ask malloc for memory.
+ * its own, and values that are sent from the slab without a copy (pinned items).  Segments come
+ * from a pool of the worker, so a queue that empties within a turn allocates nothing; only
+ * txq_keep(), which moves lent bytes to the heap because the worker needs its buffer back, and
+ * values too large for that buffer ask malloc for memory.
  *
- * Later kinds of segments, such as a hole for an answer that another node still owes, only have to say
- * how many bytes are ready.  No socket: bytes leave by txq_iov() and txq_done().  All calls: the
- * worker's thread.
+ * Later kinds of segments, such as a hole for an answer that another node still owes, only have to
+ * say how many bytes are ready.  No socket: bytes leave by txq_iov() and txq_done().  All calls:
+ * the worker's thread.
  */
 #pragma once
 #include "base/buf.h"
@@ -41,8 +41,8 @@ void txq_pool_init(struct txq_pool *p, struct store_ctx *ctx);
 void txq_pool_fini(struct txq_pool *p);
 
 /*
- * Each of these puts n bytes behind what is queued; n may be 0.  False: no memory, and the queue is as
- * it was.
+ * Each of these puts n bytes behind what is queued; n may be 0.  False: no memory, and the queue is
+ * as it was.
  */
 /* Bytes lent until they are sent or txq_keep(). */
 MUST_CHECK bool txq_lend(struct txq *q, struct txq_pool *p, const char *bytes, size_t n);
@@ -50,7 +50,8 @@ MUST_CHECK bool txq_lend(struct txq *q, struct txq_pool *p, const char *bytes, s
 MUST_CHECK bool txq_copy(struct txq *q, struct txq_pool *p, const char *bytes, size_t n);
 /* The whole of *b: taken if it succeeds, and *b is empty then. */
 MUST_CHECK bool txq_give(struct txq *q, struct txq_pool *p, struct buf *b);
-/* The value of a pinned item; the pin is taken, and dropped when the value is sent (on failure at once). */
+/* The value of a pinned item; the pin is taken, and dropped when the value is sent (on failure at
+ * once). */
 MUST_CHECK bool txq_pin(struct txq *q, struct txq_pool *p, struct item *item);
 
 /* Up to max spans to send, in order; lent until any other call on the queue. */
@@ -58,7 +59,8 @@ int txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, in
 /* The first n bytes are sent; n is at most q->bytes.  Drops pins and frees blocks behind it. */
 void txq_done(struct txq *q, struct txq_pool *p, size_t n);
 
-/* Copies what is lent into blocks of its own.  False: no memory; the queue is then only good for txq_drop(). */
+/* Copies what is lent into blocks of its own.  False: no memory; the queue is then only good for
+ * txq_drop(). */
 MUST_CHECK bool txq_keep(struct txq *q, struct txq_pool *p);
 /* Throws everything away, pins included. */
 void txq_drop(struct txq *q, struct txq_pool *p);

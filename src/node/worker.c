@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* The kernel copies into and out of these two at every turn: whole cache lines, and the slack behind rx
- * lets a scanner look at words. */
+/* The kernel copies into and out of these two at every turn: whole cache lines, and the slack
+ * behind rx lets a scanner look at words. */
 #define RX_SLACK 64u
 
 struct worker *

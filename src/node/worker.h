@@ -35,17 +35,18 @@ struct worker {
     size_t            tx_used;  /* bytes of tx that hold replies of the holder */
     size_t            tx_queued; /* the first so many of them are in its queue */
     struct session   *holder;   /* whose bytes lie in rx and tx, or NULL: session.c asserts on it */
-    struct session   *current;  /* whose command is being executed: "stats conns" and "quit" want it */
+    struct session   *current;  /* whose command is executed: "stats conns" and "quit" want it */
     struct command    batch[BATCH_MAX];
     struct worker_mark marks[BATCH_MAX]; /* of the batch */
-    struct buf        blob;     /* RPL_BLOB answers are built here; moved to the session when it sends them */
+    struct buf        blob;     /* RPL_BLOB answers are built here; the session that sends takes it */
     struct txq_pool   txq;      /* spare segments of reply queues */
     struct pending   *pending_spare;
     unsigned          pending_spare_count;
     bool              detail;   /* "stats detail" is on: prefixes are counted */
 };
 
-/* A worker of the node, which keeps it: called by node_add_worker() and node_free().  NULL without memory. */
+/* A worker of the node, which keeps it: called by node_add_worker() and node_free().  NULL without
+ * memory. */
 struct worker *worker_new(struct node *n, unsigned index);
 /* Its sessions are gone by then.  NULL is fine. */
 void worker_free(struct worker *w);
