@@ -33,7 +33,7 @@ struct txq {
     struct txq_segment *first, *last;
     size_t              bytes;      /* to be sent, values included */
     size_t              lent_bytes; /* those among them that lie in the worker's buffer */
-    size_t              heap_bytes; /* memory that the queue owns: blocks, not segments, not items */
+    size_t              heap_bytes; /* memory of its own: blocks, not segments, not items */
 };
 
 void txq_pool_init(struct txq_pool *p, struct store_ctx *ctx);

@@ -38,7 +38,7 @@ struct worker {
     struct session   *current;  /* whose command is executed: "stats conns" and "quit" want it */
     struct command    batch[BATCH_MAX];
     struct worker_mark marks[BATCH_MAX]; /* of the batch */
-    struct buf        blob;     /* RPL_BLOB answers are built here; the session that sends takes it */
+    struct buf        blob;     /* RPL_BLOB answers are built here; who sends them takes it */
     struct txq_pool   txq;      /* spare segments of reply queues */
     struct pending   *pending_spare;
     unsigned          pending_spare_count;
