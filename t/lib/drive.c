@@ -136,10 +136,11 @@ drive_say(struct drive *d, const char *in, size_t len, size_t cut)
 
     while (d->session && (at < len || session_has_work(d->session) ||
                           session_tx(d->session, &one, 1) > 0)) {
+        bool had_work = session_has_work(d->session);
         size_t used = drive_turn(d, in + at, len - at, cut, DRIVE_ALL);
 
         at += used;
-        drive_need(used > 0 || d->got.len != before || !d->session || session_has_work(d->session),
+        drive_need(used > 0 || had_work || d->got.len != before || !d->session,
                    "a turn that gets nowhere");
         before = d->got.len;
     }

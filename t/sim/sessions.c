@@ -47,6 +47,7 @@ struct ask {
     bool      number;
     char      digits[24];
     uint64_t  end;        /* of its bytes in what the client sends */
+    size_t    done;       /* bytes of its answer that were queued when the turn was over, of K_MULTI */
 };
 
 struct entry {
@@ -180,7 +181,8 @@ entry_count(struct entry *e, bool up, uint64_t delta, uint64_t *ret)
     while (at < len && isspace((unsigned char)e->value.ptr[at])) {
         at++;
     }
-    if (at == len || !isdigit((unsigned char)e->value.ptr[at])) {
+    /* A large value is no number, whatever it starts with. */
+    if (len >= 4096 || at == len || !isdigit((unsigned char)e->value.ptr[at])) {
         return false;
     }
     for (; at < len && isdigit((unsigned char)e->value.ptr[at]); at++) {
@@ -267,7 +269,7 @@ expect_meta_get(struct sim *s, const struct ask *o, const char *name, struct buf
             need(buf_printf(out, "VA %zu k%s\r\n", e->value.len, name));
         }
     } else if (!e) {
-        need(buf_printf(out, "EN\r\n"));
+        need(buf_printf(out, "EN O%u\r\n", o->opaque));
     } else {
         ttl = e->expires ? (int)(e->expires - sim_seconds(s)) : -1;
         need(buf_printf(out, "VA %zu t%d f%u s%zu O%u\r\n", e->value.len, ttl, e->flags, e->value.len,
@@ -432,6 +434,9 @@ binary_cas(const struct sim *s, struct entry *e, struct slice actual)
         sim_fail(s, "an answer of %zu bytes", actual.len);
     }
     cas = get(actual.ptr + 16, 8);
+    if (get(actual.ptr + 6, 2) != 0) {
+        return 0; /* an error, which will not be what was expected */
+    }
     if (cas == 0 || (e->cas != 0 && e->cas != cas)) {
         sim_fail(s, "cas %" PRIu64 " was %" PRIu64, cas, e->cas);
     }
@@ -531,13 +536,18 @@ op_random(struct sim *s, unsigned client, bool binary)
     o.cas = s->entry[o.key].cas ? s->entry[o.key].cas : 1 + pick(s, 1000);
     o.number = pick(s, 3) == 0;
     if (o.number) {
-        o.len = (size_t)sprintf(o.digits, "%" PRIu64, rng_next(&s->rng) >> pick(s, 64));
+        unsigned shift = pick(s, 64);
+
+        o.len = (size_t)sprintf(o.digits, "%" PRIu64, rng_next(&s->rng) >> shift);
     } else {
         o.len = size < 70 ? pick(s, 100) : size < 97 ? pick(s, 6000) : pick(s, 100000);
         o.from = pick(s, NOISE - ITEM_MAX);
     }
     if (o.kind == K_APPEND || o.kind == K_PREPEND) {
         o.len = o.len < 200 ? o.len : 200; /* or they would grow too large */
+    }
+    if (o.len > 1500) {
+        o.ttl = 0; /* it counts from the command line, and the value may take its time */
     }
     if (o.kind == K_LARGE) {
         o.number = false;
@@ -723,6 +733,16 @@ client_receive(struct sim *s, unsigned i)
     got->len = 0;
 }
 
+/* Takes n bytes at from back out of what was expected. */
+static void
+client_unexpect(struct buf *expect, size_t from, size_t n)
+{
+    if (n > 0) {
+        memmove(expect->ptr + from, expect->ptr + from + n, expect->len - from - n);
+        expect->len -= n;
+    }
+}
+
 /* Compares what the session answered in this turn with the model. */
 static void
 client_check(struct sim *s, unsigned i)
@@ -752,13 +772,25 @@ client_check(struct sim *s, unsigned i)
             break;
         }
         (c->binary ? expect_binary : expect_text)(s, o, &c->expect, actual);
+        client_unexpect(&c->expect, before, o->done);
         n = c->expect.len - before;
+        if (o->kind == K_MULTI && n > actual.len && session_has_work(c->drive.session)) {
+            /* The turn ended between two keys; they are the client's own, so nothing can happen to them. */
+            c->expect.len = before + actual.len;
+            o->done += actual.len;
+            n = actual.len;
+        } else {
+            o->done = SIZE_MAX;
+        }
         if (n > actual.len || memcmp(c->expect.ptr ? c->expect.ptr + before : "", actual.ptr, n) != 0) {
             sim_fail(s, "client %u, kind %d, key %u: expected %zu bytes\n%.*s\ngot %zu\n%.*s", i, (int)o->kind,
                      o->key, n, (int)(n < 300 ? n : 300), c->expect.ptr + before, actual.len,
                      (int)(actual.len < 300 ? actual.len : 300), actual.ptr);
         }
         at += n;
+        if (o->done != SIZE_MAX) {
+            break;
+        }
         c->first = (c->first + 1) % OPS;
         c->count--;
     }
@@ -797,7 +829,8 @@ client_drain(struct sim *s, unsigned i)
 {
     struct client *c = &s->client[i];
 
-    for (unsigned turns = 0; c->out.len > 0 || c->count > 0 || c->expect.len > 0; turns++) {
+    for (unsigned turns = 0; c->out.len > 0 || c->count > 0 || c->expect.len > 0 ||
+                             session_has_work(c->drive.session); turns++) {
         client_turn(s, i, true);
         if (turns > 100000) {
             sim_fail(s, "client %u does not get on", i);
@@ -883,6 +916,8 @@ main(int argc, char **argv)
     rng_init(&rng, 1);
     for (size_t i = 0; i < NOISE; i++) {
         noise[i] = (char)rng_next(&rng);
+        /* What is a number by accident is not this test's concern. */
+        noise[i] = strchr("+-0123456789", noise[i]) ? '#' : noise[i];
     }
     for (uint64_t seed = first; seed < first + count; seed++) {
         commands += sim_run(seed);

@@ -513,7 +513,7 @@ Test(session, a_listener_may_insist_on_a_protocol)
         { SESSION_TEXT, "mn\r\n", 4, true },
         { SESSION_TEXT, binary_in, sizeof binary_in - 1, false },
         { SESSION_BINARY, "version\r\n", 9, false },
-        { SESSION_BINARY, binary_in, 34, true },
+        { SESSION_BINARY, binary_in, 35, true },
     };
 
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
