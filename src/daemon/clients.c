@@ -75,13 +75,23 @@ client_is_over(void *arg)
     return session_is_over(((struct client *)arg)->session);
 }
 
+/* Behind "closed" in the log. */
+static const char *const end_words[] = {
+    [STREAM_DONE] = "",
+    [STREAM_RESET] = ", the socket failed",
+    [STREAM_NOMEM] = ", there is no memory for what is left over",
+    [STREAM_KILLED] = " by us",
+};
+
 static void
 client_closed(void *arg, enum stream_end why)
 {
     struct client *c = arg;
     struct clients *all = c->owner;
 
-    (void)why;
+    if (log_wants(LOG_LEVEL_DEBUG)) {
+        log_line(LOG_LEVEL_DEBUG, "clients: <%d closed%s", c->row->fd, end_words[why]);
+    }
     metric_add(&all->worker->metrics, M_CURR_CONNS, -1);
     session_free(c->session);
     conns_close(all->worker->node->conns, c->row);

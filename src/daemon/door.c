@@ -104,9 +104,16 @@ door_on_accepted(void *arg, struct listener *l, int fd, const struct sockaddr_st
     struct conn_addr from = addr_of(peer, l);
     struct client *c;
 
+    door->starved = false;
     if (n->settings->net.maxconns_fast && door_is_full(door)) {
         door_refuse(door, fd);
         return;
+    }
+    if (log_wants(LOG_LEVEL_DEBUG)) {
+        char text[160];
+
+        conn_addr_print(&from, text, sizeof text);
+        log_line(LOG_LEVEL_DEBUG, "door: <%d new client %s", fd, text);
     }
     c = client_new(n, &fd, (enum session_accepts)l->tag, &from, local, clock_now());
     if (c == NULL) {
@@ -124,9 +131,9 @@ door_on_accepted(void *arg, struct listener *l, int fd, const struct sockaddr_st
         metric_add(&n->shared, M_REJECTED_CONNS, 1);
         atomic_fetch_sub(&door->inside, 1);
     }
+    /* In this order, so that whoever leaves meanwhile is either seen here or wakes us. */
+    door->left_before = atomic_load(&door->left);
     if (!n->settings->net.maxconns_fast && door_is_full(door)) {
-        /* In this order, so that whoever leaves from here on wakes us. */
-        door->left_before = atomic_load(&door->left);
         door_pause(door);
         if (!door_is_full(door)) {
             loop_wake(door->loop);
@@ -140,9 +147,12 @@ door_on_starved(void *arg, struct listener *l, int error)
     struct door *door = arg;
 
     (void)l;
-    log_line(LOG_LEVEL_WARNING,
-             "door: cannot accept: %s; waiting until a connection closes, %lld are open",
-             strerror(error), (long long)atomic_load(&door->inside));
+    if (!door->starved) {
+        log_line(LOG_LEVEL_WARNING,
+                 "door: cannot accept: %s; waiting until a connection closes, %lld are open",
+                 strerror(error), (long long)atomic_load(&door->inside));
+    }
+    door->starved = true;
     door->left_before = atomic_load(&door->left);
     door_pause(door);
     ev_timer_again(door->loop->ev, &door->retry);

@@ -31,6 +31,7 @@ struct door {
     size_t           count;
     struct ev_timer  retry;       /* after a shortage that is not our own doing */
     bool             retry_due;
+    bool             starved;     /* said so in the log */
     int64_t          left_before; /* value of left when accepting was paused */
     _Atomic int64_t  inside;      /* connections, those on their way to a worker included */
     _Atomic int64_t  left;        /* connections that are gone, ever */
