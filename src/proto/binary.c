@@ -315,7 +315,9 @@ hit_write(const struct command *c, const struct reply *r, char *out, uint32_t va
     out[AT_EXTRA_LEN] = FLAGS_BYTES;
     u64_write(out + AT_CAS, r->cas);
     u32_write(out + BINARY_HEADER, r->client_flags);
-    memcpy(out + BINARY_HEADER + FLAGS_BYTES, c->key.ptr, key_len);
+    if (key_len > 0) {
+        memcpy(out + BINARY_HEADER + FLAGS_BYTES, c->key.ptr, key_len);
+    }
     return BINARY_HEADER + FLAGS_BYTES + key_len;
 }
 

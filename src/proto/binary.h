@@ -28,8 +28,8 @@ enum binary_result {
  * SASL_STEP have the mechanism in key.  SET stays SET with a cas to compare: every command that
  * carries one does (SET, ADD, REPLACE, APPEND, PREPEND, DELETE, INCR, DECR), 0 being none.
  *
- * A wrong packet is OP_ERROR with its answer; only its header is used up, has_value and value_len tell
- * what is left of it.  close_after is set if memcached closes after answering, and with QUIT.
+ * A wrong packet is OP_ERROR with its answer; only its header is used up, has_value and value_len
+ * tell what is left of it.  close_after is set if memcached closes after answering, and with QUIT.
  * An unknown opcode (RPL_BIN_UNKNOWN) leaves the connection usable.
  */
 enum binary_result binary_parse(struct slice in, struct command *ret, size_t *used);
@@ -40,14 +40,15 @@ enum binary_result binary_parse(struct slice in, struct command *ret, size_t *us
  * about success.
  *
  * r->cas is the item's wherever an item is left behind (hits, stores, numbers, TOUCHED), and
- * r->client_flags with HIT and TOUCHED.  Behind the head of an RPL_HIT follow r->value_len bytes.  An
- * RPL_BLOB is taken for a body (SASL_LIST), except with STATS, where it holds whole packets
+ * r->client_flags with HIT and TOUCHED.  Behind the head of an RPL_HIT follow r->value_len bytes.
+ * An RPL_BLOB is taken for a body (SASL_LIST), except with STATS, where it holds whole packets
  * of binary_write_stat().  QUIT says its word both as RPL_OK and as RPL_CLOSE.
  */
 size_t binary_write_head(const struct command *c, const struct reply *r, char *out);
 
 /*
- * One packet of an answer to STAT; an empty name ends the list.  Writes 24 bytes and those of name (at
- * most 65535) and value.
+ * One packet of an answer to STAT; an empty name ends the list.  Writes BINARY_HEADER bytes and
+ * those of name (at most 65535) and value.
  */
-size_t binary_write_stat(const struct command *c, struct slice name, struct slice value, char *out);
+size_t binary_write_stat(const struct command *c, struct slice name, struct slice value,
+                         char *out);
