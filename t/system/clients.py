@@ -20,7 +20,8 @@ SESSIONS = [
     ("pylibmc", "python3-pylibmc", "/usr/bin/python3", "pylibmc_session.py", []),
     ("pymemcache", "python3-pymemcache", "/usr/bin/python3", "pymemcache_session.py", []),
     ("Cache::Memcached", "libcache-memcached-perl", "perl", "perl.pl", ["Cache::Memcached"]),
-    ("Cache::Memcached::Fast", "libcache-memcached-fast-perl", "perl", "perl.pl", ["Cache::Memcached::Fast"]),
+    ("Cache::Memcached::Fast", "libcache-memcached-fast-perl", "perl", "perl.pl",
+     ["Cache::Memcached::Fast"]),
     ("dalli", "ruby-dalli", "ruby", "dalli.rb", []),
     ("php-memcached", "php-memcached", "php", "memcached.php", []),
 ]
@@ -32,8 +33,10 @@ def session(report, name, package, interpreter, script, args):
         report.append((None, name, "Debian package %s is missing" % package))
         return
     with Server() as s:
-        done = subprocess.run([interpreter, os.path.join(HERE, "clients", script)] + args + ["127.0.0.1", str(s.port)],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=90,
+        done = subprocess.run([interpreter, os.path.join(HERE, "clients", script)] + args
+                              + ["127.0.0.1", str(s.port)],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=90,
                               env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"), check=False)
     if done.returncode == 77:
         report.append((None, name, "Debian package %s is missing" % package))
@@ -43,18 +46,22 @@ def session(report, name, package, interpreter, script, args):
         if found:
             what, _, why = found.group(2).partition(" - ")
             report.append((not found.group(1), "%s: %s" % (name, what), why))
-    report.append((done.returncode == 0, name + ": the script ends well", done.stderr.decode("utf-8", "replace")[-2000:]))
+    report.append((done.returncode == 0, name + ": the script ends well",
+                   done.stderr.decode("utf-8", "replace")[-2000:]))
 
 
 def memccapable(report, letter, word):
     """libmemcached's test of servers."""
     tool = shutil.which("memccapable") or shutil.which("memcapable")
     if tool is None:
-        report.append((None, "memccapable " + letter, "Debian package libmemcached-tools is missing"))
+        report.append((None, "memccapable " + letter,
+                       "Debian package libmemcached-tools is missing"))
         return
     with Server() as s:
-        done = subprocess.run([tool, "-h", "127.0.0.1", "-p", str(s.port), letter, "-t", "10"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, check=False)
+        done = subprocess.run([tool, "-h", "127.0.0.1", "-p", str(s.port), letter, "-t", "10"],
+                              stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90,
+                              check=False)
     said = done.stdout.decode("utf-8", "replace")
     rows = re.findall(r"^(%s .*?)\s*\[(\w+)\]" % word, said, re.M)
     report.extend((verdict == "pass", "memccapable: " + name, verdict) for name, verdict in rows)
@@ -65,7 +72,8 @@ def memccapable(report, letter, word):
 def main():
     """All clients at once, since they sleep most of the time; what they say is printed in order."""
     program_exists()
-    jobs = [(memccapable, "-a", "ascii"), (memccapable, "-b", "binary")] + [(session,) + row for row in SESSIONS]
+    jobs = [(memccapable, "-a", "ascii"), (memccapable, "-b", "binary")] + [(session,) + row
+                                                                            for row in SESSIONS]
     reports = [[] for _ in jobs]
     with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
         running = [pool.submit(job[0], report, *job[1:]) for job, report in zip(jobs, reports)]

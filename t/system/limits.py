@@ -51,18 +51,22 @@ def item_size():
         with Server("-I", option) as s:
             over = b"set a 0 0 %d\r\n%s\r\nget a\r\n" % (largest, b"v" * largest)
             fits = largest - 200
-            rows(s, [("-I %s: a value of that size is too large" % option, b"set a 0 0 1\r\nx\r\n" + over,
+            rows(s, [("-I %s: a value of that size is too large" % option,
+                      b"set a 0 0 1\r\nx\r\n" + over,
                       b"STORED\r\n" + LARGE + b"END\r\n"),
-                     ("-I %s: 200 bytes less fit" % option, b"set a 0 0 %d\r\n%s\r\n" % (fits, b"v" * fits), b"STORED\r\n")])
+                     ("-I %s: 200 bytes less fit" % option,
+                      b"set a 0 0 %d\r\n%s\r\n" % (fits, b"v" * fits), b"STORED\r\n")])
             with s.conn() as c:
-                tap.is_(c.stats(b"settings")["item_size_max"], str(largest), "-I %s in stats settings" % option)
+                tap.is_(c.stats(b"settings")["item_size_max"], str(largest),
+                        "-I %s in stats settings" % option)
 
 
 def large_values():
     """Values of 512 KiB to 64 MiB come back as they were."""
     with Server("-I", "128m", "-m", "1024") as s, s.conn() as c:
         c.sock.settimeout(60)
-        for size in (512 * 1024 - 1, 512 * 1024, MIB - 1, MIB, MIB + 1, 5000000, 16 * MIB, 64 * MIB):
+        for size in (512 * 1024 - 1, 512 * 1024, MIB - 1, MIB, MIB + 1, 5000000, 16 * MIB,
+                     64 * MIB):
             value = noise(size, size)
             tap.is_(c.set(b"big", value, 7), b"STORED\r\n", "set of %d bytes" % size)
             tap.ok(c.get(b"big") == value, "get of %d bytes" % size)
@@ -70,10 +74,13 @@ def large_values():
         tap.is_(c.get(b"big"), b"small", "a small value over a large one")
         one = noise(1, 3 * MIB)
         c.set(b"join", one)
-        tap.is_(c.ask(b"append join 0 0 %d\r\n%s\r\n" % (MIB, one[:MIB])), b"STORED\r\n", "append to 3 MiB")
-        tap.is_(c.ask(b"prepend join 0 0 %d\r\n%s\r\n" % (MIB, one[MIB:2 * MIB])), b"STORED\r\n", "prepend to 4 MiB")
+        tap.is_(c.ask(b"append join 0 0 %d\r\n%s\r\n" % (MIB, one[:MIB])), b"STORED\r\n",
+                "append to 3 MiB")
+        tap.is_(c.ask(b"prepend join 0 0 %d\r\n%s\r\n" % (MIB, one[MIB:2 * MIB])), b"STORED\r\n",
+                "prepend to 4 MiB")
         tap.ok(c.get(b"join") == one[MIB:2 * MIB] + one + one[:MIB], "and the whole is right")
-        tap.is_(c.ask(b"incr join 1\r\n"), pattern(rb"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"),
+        tap.is_(c.ask(b"incr join 1\r\n"),
+                pattern(rb"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"),
                 "incr of it")
         value = noise(2, 2 * MIB)
         head = b"set slow 3 0 %d\r\n" % len(value)
@@ -87,8 +94,10 @@ def large_values():
         values = {b"m%d" % i: noise(i, 700000 + i) for i in range(30)}
         tap.ok(put_many(c, values.items()), "30 values of 700 kB without answers")
         c.send(b"get " + b" ".join(values) + b"\r\n")
-        want = b"".join(b"VALUE %s 0 %d\r\n%s\r\n" % (k, len(v), v) for k, v in values.items()) + b"END\r\n"
-        tap.ok(c.exact(len(want)) == want, "and one get of all of them: %d MB" % (len(want) // 1000000))
+        want = b"".join(b"VALUE %s 0 %d\r\n%s\r\n" % (k, len(v), v) for k,
+                        v in values.items()) + b"END\r\n"
+        tap.ok(c.exact(len(want)) == want,
+               "and one get of all of them: %d MB" % (len(want) // 1000000))
 
 
 def connections():
@@ -109,10 +118,12 @@ def connections():
                 said.add(answer)
                 c.close()
         tap.between(len(held), 60, 100, "-c 100: connections that are served")
-        tap.ok(refused == 130 - len(held) and said <= {b"ERROR Too many open connections\r\n", b"closed"}, "the others are told", said)
+        tap.ok(refused == 130 - len(held) and said <= {b"ERROR Too many open connections\r\n",
+                                                       b"closed"}, "the others are told", said)
         tap.ok(b"ERROR Too many open connections\r\n" in said, "in words")
         tap.ok(all(c.ask(b"mn\r\n") == b"MN\r\n" for c in held), "those served go on")
-        tap.is_(held[0].stats()["rejected_connections"], str(refused), "rejected_connections counts")
+        tap.is_(held[0].stats()["rejected_connections"], str(refused),
+                "rejected_connections counts")
         for c in held[1:]:
             c.close()
         until = time.monotonic() + 5
@@ -179,7 +190,8 @@ def eviction():
         empty = s.status("VmRSS") * 1024
         top = 0
         for i in range(96):
-            put_many(c, [(b"fill%d-%d" % (i, j), noise(i * 200 + j, 1000) + b"f" * 19000) for j in range(100)])
+            put_many(c, [(b"fill%d-%d" % (i, j), noise(i * 200 + j, 1000) + b"f" * 19000)
+                         for j in range(100)])
             c.ask(b"get " + b" ".join(hot) + b"\r\n", b"END\r\n")
             top = max(top, s.status("VmRSS") * 1024)
         stats = c.stats()
@@ -187,14 +199,16 @@ def eviction():
         tap.between(int(stats["bytes"]), 40 * MIB, 64 * MIB, "bytes")
         found = c.ask(b"get " + b" ".join(hot) + b"\r\n", b"END\r\n").count(b"VALUE hot")
         tap.between(found, 95, 100, "of 100 keys read all the time are still there")
-        tap.ok(c.get(b"fill95-99") == noise(95 * 200 + 99, 1000) + b"f" * 19000, "the last item is there")
+        tap.ok(c.get(b"fill95-99") == noise(95 * 200 + 99, 1000) + b"f" * 19000,
+               "the last item is there")
         tap.ok(c.get(b"fill0-0") is None, "the first is not")
         wrong = 0
         for i in range(96):
             value = c.get(b"fill%d-50" % i)
             wrong += value is not None and value[:1000] != noise(i * 200 + 50, 1000)
         tap.is_(wrong, 0, "no wrong value among what is left")
-        tap.ok(top <= empty + 64 * MIB + BESIDE, "resident memory stays within -m and %d MiB" % (BESIDE // MIB),
+        tap.ok(top <= empty + 64 * MIB + BESIDE,
+               "resident memory stays within -m and %d MiB" % (BESIDE // MIB),
                "%d MiB, %d when empty" % (top // MIB, empty // MIB))
 
 
@@ -218,7 +232,8 @@ def bounded():
             rounds += 1
         top = max(top, s.status("VmRSS") * 1024)
         note = "%d MiB at most, %d when empty" % (top // MIB, empty // MIB)
-        tap.ok(top <= empty + 64 * MIB + BESIDE, "mixed sizes: resident memory stays within -m and %d MiB" % (BESIDE // MIB), note)
+        tap.ok(top <= empty + 64 * MIB + BESIDE,
+               "mixed sizes: resident memory stays within -m and %d MiB" % (BESIDE // MIB), note)
         tap.note(note)
         tap.is_(refused, 0, "no write is refused on the way")
         tap.ok(int(c.stats()["bytes"]) <= 64 * MIB, "bytes stay within -m")
@@ -237,15 +252,21 @@ def no_eviction():
             if answer != b"STORED\r\n":
                 first = i
                 break
-        tap.is_(answer, b"SERVER_ERROR out of memory storing object\r\n", "-M refuses when memory is full")
+        tap.is_(answer, b"SERVER_ERROR out of memory storing object\r\n",
+                "-M refuses when memory is full")
         tap.between(first or 0, 150, 420, "after so many items of 20 kB")
         tap.is_(c.stats()["evictions"], "0", "nothing is evicted")
-        tap.ok(c.get(b"k0") == value and c.get(b"k%d" % (first - 1)) == value, "the first and the last are there")
-        tap.is_(c.ask(b"add other 0 0 20000\r\n" + value + b"\r\n"), b"SERVER_ERROR out of memory storing object\r\n",
+        tap.ok(c.get(b"k0") == value and c.get(b"k%d" % (first - 1)) == value,
+               "the first and the last are there")
+        tap.is_(c.ask(b"add other 0 0 20000\r\n" + value + b"\r\n"),
+                b"SERVER_ERROR out of memory storing object\r\n",
                 "add is refused, too")
-        tap.is_(c.ask(b"ms other2 20000\r\n" + value + b"\r\n"), b"SERVER_ERROR out of memory storing object\r\n", "so is ms")
-        tap.is_(c.ask(b"set other3 0 0 20000 noreply\r\n" + value + b"\r\nmn\r\n"), b"MN\r\n", "quietly if noreply")
-        tap.ok(int(c.stats()["store_no_memory"]) >= 3, "store_no_memory counts", c.stats()["store_no_memory"])
+        tap.is_(c.ask(b"ms other2 20000\r\n" + value + b"\r\n"),
+                b"SERVER_ERROR out of memory storing object\r\n", "so is ms")
+        tap.is_(c.ask(b"set other3 0 0 20000 noreply\r\n" + value + b"\r\nmn\r\n"), b"MN\r\n",
+                "quietly if noreply")
+        tap.ok(int(c.stats()["store_no_memory"]) >= 3, "store_no_memory counts",
+               c.stats()["store_no_memory"])
         for i in range(20):
             c.ask(b"delete k%d\r\n" % i)
         stored = sum(c.set(b"new%d" % i, value) == b"STORED\r\n" for i in range(20))
@@ -300,7 +321,8 @@ def idle_connections():
                     for sock in conns[-500:]:
                         if sock.recv(100) != b"END\r\n":
                             raise ValueError("no answer on connection %d" % i)
-            tap.between(int(c.stats()["curr_connections"]), IDLE_CONNECTIONS, IDLE_CONNECTIONS + 5, "curr_connections")
+            tap.between(int(c.stats()["curr_connections"]), IDLE_CONNECTIONS, IDLE_CONNECTIONS + 5,
+                        "curr_connections")
             each = (s.status("VmRSS") - before) * 1024 / IDLE_CONNECTIONS
             tap.ok(each <= 1024, "an idle connection costs at most 1 KiB", "%.0f bytes" % each)
             tap.note("%.0f bytes for each idle connection" % each)
@@ -331,8 +353,10 @@ def slow_readers():
         values = {b"v%d" % i: noise(i, 900000) for i in range(8)}
         small = {b"s%d" % i: noise(i, 30000) for i in range(40)}
         put_many(c, list(values.items()) + list(small.items()))
-        requests = [(b"get " + k + b"\r\n", b"VALUE %s 0 900000\r\n%s\r\nEND\r\n" % (k, v)) for k, v in values.items()]
-        whole = b"".join(b"VALUE %s 0 30000\r\n%s\r\n" % (k, v) for k, v in small.items()) + b"END\r\n"
+        requests = [(b"get " + k + b"\r\n", b"VALUE %s 0 900000\r\n%s\r\nEND\r\n" % (k, v)) for k,
+                    v in values.items()]
+        whole = b"".join(b"VALUE %s 0 30000\r\n%s\r\n" % (k, v) for k,
+                         v in small.items()) + b"END\r\n"
         requests += [(b"get " + b" ".join(small) + b"\r\n", whole)] * 4
         readers = []
         for request, want in requests:
@@ -355,7 +379,8 @@ def slow_readers():
                 c.ask(b"md " + key + b" I T30\r\n")
         c.ask(b"flush_all\r\n")
         for i in range(80):  # more than fits, so that every freed piece is written again
-            put_many(c, [(b"over%d-%d" % (i, j), b"#" * size) for j, size in enumerate((900000, 30000, 30000, 400000))])
+            put_many(c, [(b"over%d-%d" % (i, j), b"#" * size) for j,
+                         size in enumerate((900000, 30000, 30000, 400000))])
         tap.is_(c.set(b"still", b"x"), b"STORED\r\n", "others write in the meantime")
         good = sum(reader.exact(len(want)) == want for reader, want in readers)
         tap.is_(good, len(readers), "slow readers get what was there when they asked")
@@ -384,14 +409,16 @@ def buffers():
             if good != 100:
                 tap.ok(False, "100 long lines at once", good)
         grown = (s.status("VmRSS") - before) * 1024
-        tap.ok(grown <= 4 * MIB, "300 long lines leave no memory behind", "%d KiB" % (grown // 1024))
+        tap.ok(grown <= 4 * MIB, "300 long lines leave no memory behind",
+               "%d KiB" % (grown // 1024))
         tap.is_(c.ask(b"mn\r\n"), b"MN\r\n", "and the server lives")
 
 
 def main():
     """Every function of this file."""
     program_exists()
-    tap.run((item_size, large_values, connections, waiting_connections, eviction, bounded, no_eviction, memory_limit, slow_readers, buffers,
+    tap.run((item_size, large_values, connections, waiting_connections, eviction, bounded,
+             no_eviction, memory_limit, slow_readers, buffers,
              idle_connections))
 
 

@@ -22,16 +22,24 @@ from server import (DEADLINE, NEW, OURS, PROGRAM, REFERENCE, Conn, NotStarted, S
 ROOT = os.geteuid() == 0
 
 WRONG = [
-    (("-B", "http"),), (("-c", "0"),), (("-t", "0"),), (("-I", "1000"),), (("-I", "2g"),), (("-f", "1"),), (("-n", "0"),),
-    (("-l", "fooble.invalid"),), (("-R", "0"),), (("-b", "abc"), OURS), (("-p", "abc"), OURS), (("-p", "65536"), OURS),
-    (("-t", "abc"),), (("-c", "abc"),), (("-m", "abc"), OURS), (("-m", "0"), OURS), (("-I", "abc"),), (("-I", "40m"),), (("-I", "1500000", "-o", "slab_chunk_max=512"),),
-    (("-o", "nonsense"),), (("-o", "nonsense=5"),), (("-o", "hashpower=5"),), (("-o", "hashpower=99"),),
+    (("-B", "http"),), (("-c", "0"),), (("-t", "0"),), (("-I", "1000"),), (("-I", "2g"),),
+    (("-f", "1"),), (("-n", "0"),),
+    (("-l", "fooble.invalid"),), (("-R", "0"),), (("-b", "abc"), OURS), (("-p", "abc"), OURS),
+    (("-p", "65536"), OURS),
+    (("-t", "abc"),), (("-c", "abc"),), (("-m", "abc"), OURS), (("-m", "0"), OURS),
+    (("-I", "abc"),), (("-I", "40m"),), (("-I", "1500000", "-o", "slab_chunk_max=512"),),
+    (("-o", "nonsense"),), (("-o", "nonsense=5"),), (("-o", "hashpower=5"),),
+    (("-o", "hashpower=99"),),
     (("-o", "hashpower"),), (("-o", "hot_lru_pct=50,warm_lru_pct=50"),), (("-o", "hot_lru_pct=0"),),
-    (("-o", "slab_automove_window=1"),), (("-o", "slab_automove=7"), OURS), (("-o", "hash_algorithm=md5"),),
+    (("-o", "slab_automove_window=1"),), (("-o", "slab_automove=7"), OURS),
+    (("-o", "hash_algorithm=md5"),),
     (("-o", "temporary_ttl=60,no_lru_maintainer"),), (("-o", "tail_repair_time=5"),),
-    (("-o", "lru_crawler_sleep=2000000"),), (("-o", "idle_timeout"),), (("-o", "idle_timeout=abc"), OURS),
-    (("--nonsense",),), (("-q",),), (("-m",),), (("-u", "no-such-user-here"),), (("-a", "999"), OURS),
-    (("-Y", "/nonexistent/users"),), (("-S", "-B", "ascii"),), (("--threads=0",),), (("--threads",),),
+    (("-o", "lru_crawler_sleep=2000000"),), (("-o", "idle_timeout"),),
+    (("-o", "idle_timeout=abc"), OURS),
+    (("--nonsense",),), (("-q",),), (("-m",),), (("-u", "no-such-user-here"),),
+    (("-a", "999"), OURS),
+    (("-Y", "/nonexistent/users"),), (("-S", "-B", "ascii"),), (("--threads=0",),),
+    (("--threads",),),
     (("--config=/nonexistent/file",), OURS), (("-p", "0"), OURS),
 ]
 
@@ -49,15 +57,18 @@ def wrong_options():
             continue
         place = () if args[0] in ("-p", "-l") else ("-l", "127.0.0.1", "-p", "-1")
         code, said = exits(*(place + args), user=args[0] != "-u")
-        tap.ok(code not in (None, 0) and code > 0 and said.strip(), name, "code %s: %s" % (code, said))
+        tap.ok(code not in (None, 0) and code > 0 and said.strip(), name,
+               "code %s: %s" % (code, said))
         if args[:2] == ("-o", "nonsense"):
             tap.ok("nonsense" in said, "and names it", said)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
         code, said = exits("-l", "127.0.0.1", "-p", taken.getsockname()[1])
-        tap.ok(code not in (None, 0) and said, "refuses a port that is taken", "code %s: %s" % (code, said))
-    for feature, args in (("enable-ssl", ("-Z",)), ("sasl", ("-S",)), ("auth-file", ("-Y", "/dev/null"))):
+        tap.ok(code not in (None, 0) and said, "refuses a port that is taken",
+               "code %s: %s" % (code, said))
+    for feature, args in (("enable-ssl", ("-Z",)), ("sasl", ("-S",)),
+                          ("auth-file", ("-Y", "/dev/null"))):
         if REFERENCE:
             continue
         code, said = exits("-l", "127.0.0.1", "-p", "-1", *args)
@@ -72,7 +83,8 @@ def questions():
     tap.ok(code == 0 and "1.6." in said, "-V", "code %s: %s" % (code, said))
     tap.is_(exits("--version"), (code, said), "--version")
     code, said = exits("-h")
-    tap.ok(code == 0 and "unix-socket" in said and "-p" in said and "--port" in said, "-h", "code %s: %s" % (code, said))
+    tap.ok(code == 0 and "unix-socket" in said and "-p" in said and "--port" in said, "-h",
+           "code %s: %s" % (code, said))
     tap.is_(exits("--help"), (code, said), "--help")
     long_lines = [line for line in said.splitlines() if len(line) > 120]
     tap.ok(not long_lines, "-h fits a terminal", long_lines[:3])
@@ -80,13 +92,20 @@ def questions():
     tap.ok(code == 0 and said, "-i", "code %s: %s" % (code, said))
 
 
-LONG = ("--memory-limit=128 --conn-limit=200 --threads=2 --max-item-size=2m --listen-backlog=50 --max-reqs-per-event=9 "
-        "--protocol=ascii --disable-evictions --disable-cas --disable-flush-all --disable-dumping --disable-watch "
-        "--enable-shutdown --slab-growth-factor=1.5 --slab-min-size=64 --unix-mask=755 --udp-port=0 --verbose").split()
-EXTENDED = ("maxconns_fast,hashpower=16,hash_algorithm=murmur3,slab_reassign,slab_automove=1,slab_automove_ratio=0.8,"
-            "slab_automove_window=30,lru_crawler,lru_crawler_sleep=100,lru_crawler_tocrawl=0,lru_maintainer,"
-            "hot_lru_pct=20,warm_lru_pct=40,hot_max_factor=0.2,warm_max_factor=2.0,temporary_ttl=61,idle_timeout=0,"
-            "watcher_logbuf_size=256,worker_logbuf_size=64,track_sizes,no_hashexpand,modern,inline_ascii_resp,"
+LONG = ("--memory-limit=128 --conn-limit=200 --threads=2 --max-item-size=2m --listen-backlog=50 "
+        "--max-reqs-per-event=9 "
+        "--protocol=ascii --disable-evictions --disable-cas --disable-flush-all "
+        "--disable-dumping --disable-watch "
+        "--enable-shutdown --slab-growth-factor=1.5 --slab-min-size=64 --unix-mask=755 "
+        "--udp-port=0 --verbose").split()
+EXTENDED = ("maxconns_fast,hashpower=16,hash_algorithm=murmur3,slab_reassign,slab_automove=1,"
+            "slab_automove_ratio=0.8,"
+            "slab_automove_window=30,lru_crawler,lru_crawler_sleep=100,lru_crawler_tocrawl=0,"
+            "lru_maintainer,"
+            "hot_lru_pct=20,warm_lru_pct=40,hot_max_factor=0.2,warm_max_factor=2.0,"
+            "temporary_ttl=61,idle_timeout=0,"
+            "watcher_logbuf_size=256,worker_logbuf_size=64,track_sizes,no_hashexpand,modern,"
+            "inline_ascii_resp,"
             "no_inline_ascii_resp,resp_obj_mem_limit=10,read_buf_mem_limit=32,tail_repair_time=10")
 
 
@@ -96,19 +115,25 @@ def right_options():
         tap.is_(s.once(b"mn\r\n"), b"MN\r\n", "memcached's long options")
         with s.conn() as c:
             settings = c.stats(b"settings")
-            tap.is_([settings[k] for k in ("maxbytes", "maxconns", "num_threads", "item_size_max", "chunk_size")],
+            tap.is_([settings[k] for k in ("maxbytes", "maxconns", "num_threads", "item_size_max",
+                                           "chunk_size")],
                     [str(128 << 20), "200", "2", str(2 << 20), "64"], "and they have an effect")
     with Server("-o", EXTENDED) as s:
         tap.is_(s.once(b"mn\r\n"), b"MN\r\n", "memcached's -o words")
     with Server("-o", "no_modern") as s:
-        tap.is_(s.once(b"set a 0 0 1\r\nx\r\nget a\r\n"), b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n", "-o no_modern")
-    with Server("-o", "no_lru_crawler", "-o", "no_slab_reassign,no_maxconns_fast", "-t", "1", "-m", "16", "-v") as s:
-        tap.is_(s.once(b"set a 0 0 1\r\nx\r\nget a\r\n"), b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n", "-o several times")
+        tap.is_(s.once(b"set a 0 0 1\r\nx\r\nget a\r\n"), b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n",
+                "-o no_modern")
+    with Server("-o", "no_lru_crawler", "-o", "no_slab_reassign,no_maxconns_fast", "-t", "1", "-m",
+                "16", "-v") as s:
+        tap.is_(s.once(b"set a 0 0 1\r\nx\r\nget a\r\n"), b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n",
+                "-o several times")
     with Server("-f", "1.25", "-n", "48", "-L" if not REFERENCE else "-v", "-r", "-c", "5000") as s:
         with open("/proc/%d/limits" % s.pid) as lines:
             limits = {line[:26].strip(): line[26:].split()[0] for line in lines}
-        tap.ok(int(limits["Max open files"]) >= 5000, "-c raises the limit of open files", limits["Max open files"])
-        tap.ok(limits["Max core file size"] == "unlimited" or int(limits["Max core file size"]) > 0, "-r raises that of core files")
+        tap.ok(int(limits["Max open files"]) >= 5000, "-c raises the limit of open files",
+               limits["Max open files"])
+        tap.ok(limits["Max core file size"] == "unlimited" or int(limits["Max core file size"]) > 0,
+               "-r raises that of core files")
     if ROOT:
         with Server("-u", "nobody", user=False) as s:
             tap.is_(s.status("Uid"), pwd.getpwnam("nobody").pw_uid, "-u changes the user")
@@ -133,7 +158,8 @@ def listens():
     with Server() as s:
         tap.is_(list(s.ports), ["TCP INET"], "the port file has the one line")
         tap.between(s.port, 1024, 65535, "-p -1 takes a free port")
-        tap.ok(not os.path.exists(os.path.join(s.dir, "ports.lck")), "the port file's draft is gone")
+        tap.ok(not os.path.exists(os.path.join(s.dir, "ports.lck")),
+               "the port file's draft is gone")
     for attempt in range(3):
         with socket.socket() as one, socket.socket() as two:
             one.bind(("127.0.0.1", 0))
@@ -177,16 +203,20 @@ def unix_socket():
     path = os.path.join(folder, "socket")
     try:
         with Server("-s", path, "-a", "755", tcp=False, unix=path) as s:
-            tap.is_(s.once(b"set a 0 0 1\r\nx\r\nget a\r\n"), b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n", "-s answers")
+            tap.is_(s.once(b"set a 0 0 1\r\nx\r\nget a\r\n"),
+                    b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n", "-s answers")
             tap.is_(oct(stat.S_IMODE(os.stat(path).st_mode)), "0o755", "-a sets the permissions")
             with s.conn() as c:
                 tap.is_(c.stats(b"settings")["domain_socket"], path, "stats settings names it")
                 conns = c.stats(b"conns")
-                tap.ok(any(v == "unix:" + path for v in conns.values()), "stats conns names it", conns)
+                tap.ok(any(v == "unix:" + path for v in conns.values()), "stats conns names it",
+                       conns)
         first = os.path.exists(path)
         with Server("-s", path, tcp=False, unix=path) as s:
-            tap.is_(s.once(b"mn\r\n"), b"MN\r\n", "an old socket %sis replaced" % ("" if first else "(gone) "))
-            tap.is_(oct(stat.S_IMODE(os.stat(path).st_mode)), "0o700", "permissions are 700 by default")
+            tap.is_(s.once(b"mn\r\n"), b"MN\r\n",
+                    "an old socket %sis replaced" % ("" if first else "(gone) "))
+            tap.is_(oct(stat.S_IMODE(os.stat(path).st_mode)), "0o700",
+                    "permissions are 700 by default")
             tap.is_(s.once(b"get a\r\n" * 20000), b"END\r\n" * 20000, "20000 pipelined gets")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -201,8 +231,10 @@ def daemon():
         pid_file, ports = os.path.join(folder, "pid"), os.path.join(folder, "ports")
         user = ["-u", "root"] if ROOT else []
         done = subprocess.run([PROGRAM, "-d", "-P", pid_file, "-l", "127.0.0.1", "-p", "-1"] + user,
-                              env=dict(os.environ, MEMCACHED_PORT_FILENAME=ports), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=DEADLINE, check=False)
+                              env=dict(os.environ, MEMCACHED_PORT_FILENAME=ports),
+                              stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              timeout=DEADLINE, check=False)
         tap.is_(done.returncode, 0, "-d: the parent ends with 0")
         until = time.monotonic() + DEADLINE
         while not (os.path.exists(pid_file) and os.path.exists(ports)) and time.monotonic() < until:
@@ -272,24 +304,30 @@ def sources():
             return [settings[k] for k in ("maxbytes", "num_threads", "maxconns", "idle_timeout")]
     try:
         with open(path, "w") as text:
-            text.write("# a comment\n\nmemory_limit = 80m\nthreads=5\n  max_connections = 300  \nidle_timeout = 2m\n")
+            text.write("# a comment\n\nmemory_limit = 80m\nthreads=5\n  max_connections = 300  "
+                       "\nidle_timeout = 2m\n")
         file = str(80 << 20)
         tap.is_(shown("--config", path), [file, "5", "300", "120"], "--config")
         tap.is_(shown(env={"MAGPIE_CONFIG": path}), [file, "5", "300", "120"], "MAGPIE_CONFIG")
         tap.is_(shown("--config", path, env={"MAGPIE_THREADS": "6"}), [file, "6", "300", "120"],
                 "the environment wins over the file")
-        tap.is_(shown("-t", "7", "-c", "400", "--config", path, env={"MAGPIE_THREADS": "6", "MAGPIE_MAX_CONNECTIONS": "500"}),
+        tap.is_(shown("-t", "7", "-c", "400", "--config", path,
+                      env={"MAGPIE_THREADS": "6", "MAGPIE_MAX_CONNECTIONS": "500"}),
                 [file, "7", "400", "120"], "arguments win over both")
-        tap.is_(shown("--memory-limit=96", "--idle_timeout=3s"), [str(96 << 20), "4", "1024", "3"], "settings by name")
-        for text, why in (("nonsense = 5\n", "unknown name"), ("threads = abc\n", "wrong value"), ("threads\n", "no value"),
+        tap.is_(shown("--memory-limit=96", "--idle_timeout=3s"), [str(96 << 20), "4", "1024", "3"],
+                "settings by name")
+        for text, why in (("nonsense = 5\n", "unknown name"), ("threads = abc\n", "wrong value"),
+                          ("threads\n", "no value"),
                           ("threads = 0\n", "value out of range")):
             with open(path, "w") as out:
                 out.write("memory_limit = 80m\n" + text)
             code, said = exits("--config", path, "-l", "127.0.0.1", "-p", "-1")
-            tap.ok(code not in (None, 0) and "2" in said and path in said, "a file with an %s is refused and its line named" % why,
+            tap.ok(code not in (None, 0) and "2" in said and path in said,
+                   "a file with an %s is refused and its line named" % why,
                    "code %s: %s" % (code, said))
         code, said = exits("-l", "127.0.0.1", "-p", "-1", env={"MAGPIE_THREADS": "abc"})
-        tap.ok(code not in (None, 0) and "MAGPIE_THREADS" in said, "a wrong variable is refused and named", "%s: %s" % (code, said))
+        tap.ok(code not in (None, 0) and "MAGPIE_THREADS" in said,
+               "a wrong variable is refused and named", "%s: %s" % (code, said))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -306,7 +344,8 @@ def idling():
         time.sleep(2)
         before = s.switches()
         time.sleep(5)
-        tap.between(s.switches() - before, 0, 6, "wake-ups of all threads in 5 s with 100 idle connections")
+        tap.between(s.switches() - before, 0, 6,
+                    "wake-ups of all threads in 5 s with 100 idle connections")
         for c in conns:
             c.close()
 
@@ -327,7 +366,8 @@ def idle_timeout():
                         kicked = time.monotonic() - start
                 except TimeoutError:
                     pass
-            tap.between(kicked or 99, 1, 6, "an idle connection is closed after 2 s or a little more")
+            tap.between(kicked or 99, 1, 6,
+                        "an idle connection is closed after 2 s or a little more")
             tap.is_(busy.ask(b"mn\r\n"), b"MN\r\n", "a busy one is not")
             half.send(b"defghij\r\n")
             tap.is_(half.line(), b"STORED\r\n", "nor one in the middle of a value")
@@ -339,7 +379,8 @@ def idle_timeout():
 def main():
     """Every function of this file."""
     program_exists()
-    for function in (questions, wrong_options, right_options, verbosity, listens, unix_socket, daemon, signals, sources, idling,
+    for function in (questions, wrong_options, right_options, verbosity, listens, unix_socket,
+                     daemon, signals, sources, idling,
                      idle_timeout):
         tap.guarded(function)
     tap.done()

@@ -146,14 +146,16 @@ class Client:
         number = self.count["set"] = self.count["set"] + 1
         size = int(300000 ** self.rng.random()) if self.rng.random() < 0.9 else 0
         exptime = self.rng.choice((0, 0, 0, 0, 2, 1000))
-        # A refused or unclear write leaves nothing or the old value out of sight: both count as gone.
+        # A refused write leaves nothing behind.
         stored = speaker.set(key, make(key, number, size), exptime)
         self.count["refused"] += not stored
-        self.last[key] = (number, time.monotonic() + exptime + 1.5 if exptime == 2 else None) if stored else None
+        self.last[key] = (number, time.monotonic() + exptime + 1.5 if exptime == 2
+                          else None) if stored else None
 
     def read(self, speaker):
         """Looks some keys up and checks what comes."""
-        keys = list({self.key(self.rng.randrange(CLIENTS)) for _ in range(self.rng.choice((1, 2, 10, 50)))})
+        keys = list({self.key(self.rng.randrange(CLIENTS))
+                     for _ in range(self.rng.choice((1, 2, 10, 50)))})
         found = speaker.get(keys)
         now = time.monotonic()
         for key, value in found.items():
@@ -226,7 +228,8 @@ def main():
                 client.kill()
         with s.conn() as c:
             tap.ok(int(c.stats()["bytes"]) <= 64 * MIB, "bytes stay within -m")
-        tap.ok(top <= empty + 64 * MIB + BESIDE, "resident memory stays within -m and %d MiB" % (BESIDE // MIB),
+        tap.ok(top <= empty + 64 * MIB + BESIDE,
+               "resident memory stays within -m and %d MiB" % (BESIDE // MIB),
                "%d MiB, %d when empty" % (top // MIB, empty // MIB))
         tap.note("%d MiB at most, %d when empty" % (top // MIB, empty // MIB))
     tap.done()

@@ -33,8 +33,10 @@ def value(key, data, flags=0, cas=None):
 def storage(s):
     """set, add, replace, append, prepend."""
     rows(s, [
-        ("set and get", b"set a 5 0 3\r\nabc\r\nget a\r\n", b"STORED\r\n" + value(b"a", b"abc", 5) + END),
-        ("bare newlines", b"set nl 0 0 2\nhi\r\nget nl\n", b"STORED\r\n" + value(b"nl", b"hi") + END),
+        ("set and get", b"set a 5 0 3\r\nabc\r\nget a\r\n",
+         b"STORED\r\n" + value(b"a", b"abc", 5) + END),
+        ("bare newlines", b"set nl 0 0 2\nhi\r\nget nl\n",
+         b"STORED\r\n" + value(b"nl", b"hi") + END),
         ("runs of blanks", b"set  sp   0  0 2 \r\nhi\r\nget   sp  \r\n",
          b"STORED\r\n" + value(b"sp", b"hi") + END),
         ("empty value", b"set e 0 0 0\r\n\r\nget e\r\n", b"STORED\r\n" + value(b"e", b"") + END),
@@ -62,19 +64,22 @@ def storage(s):
          b"STORED\r\nNOT_STORED\r\n" + END),
         ("largest flags", b"set fl 4294967295 0 1\r\nx\r\nget fl\r\n",
          b"STORED\r\n" + value(b"fl", b"x", 4294967295) + END),
-        ("negative flags", b"set fn -1 0 1\r\nmn\r\nmn\r\n", pattern(rb"CLIENT_ERROR bad .*MN\r\n")),
+        ("negative flags", b"set fn -1 0 1\r\nmn\r\nmn\r\n",
+         pattern(rb"CLIENT_ERROR bad .*MN\r\n")),
         ("flags that are no number", b"set fa abc 0 2\r\nmn\r\nmn\r\n", FORMAT + b"MN\r\n", NEW),
         ("exptime that is no number", b"set fa 0 abc 2\r\nmn\r\nmn\r\n", FORMAT + b"MN\r\n", NEW),
         ("length that is no number", b"set fa 0 0 abc\r\nmn\r\n", FORMAT + b"MN\r\n"),
         ("negative length", b"set fa 0 0 -1\r\nmn\r\n", FORMAT + b"MN\r\n"),
         ("length 2^31-1", b"set fa 0 0 2147483647\r\nmn\r\n", FORMAT + b"MN\r\n", NEW),
-        ("length 2^32-1", b"set fa 0 0 4294967295\r\nmn\r\n", pattern(rb"CLIENT_ERROR bad [a-z ]+\r\nMN\r\n")),
+        ("length 2^32-1", b"set fa 0 0 4294967295\r\nmn\r\n",
+         pattern(rb"CLIENT_ERROR bad [a-z ]+\r\nMN\r\n")),
         ("length 2^63", b"set fa 0 0 9223372036854775808\r\nmn\r\n", FORMAT + b"MN\r\n"),
         ("missing arguments", b"set fa 0 0\r\nmn\r\n", FORMAT + b"MN\r\n", NEW),
         ("a refused set does not store", b"get fa\r\n", END),
         ("a further word is ignored", b"set j 0 0 2 junk more\r\nhi\r\nget j\r\n",
          b"STORED\r\n" + value(b"j", b"hi") + END, NEW),
-        ("bad data chunk, two bytes late", b"set bc 0 0 1\r\nabc\r\nmn\r\n", CHUNK + FORMAT + b"MN\r\n", NEW),
+        ("bad data chunk, two bytes late", b"set bc 0 0 1\r\nabc\r\nmn\r\n",
+         CHUNK + FORMAT + b"MN\r\n", NEW),
         ("bad data chunk keeps the old item",
          b"set bo 0 0 3\r\nold\r\nset bo 0 0 4\r\nnew!!!mn\r\nget bo\r\n",
          b"STORED\r\n" + CHUNK + b"MN\r\n" + value(b"bo", b"old") + END),
@@ -87,9 +92,11 @@ def storage(s):
          FORMAT + value(b"e", b"") + END),
         ("one long key leaves earlier answers alone", b"get e\r\nget a %s\r\n" % K251,
          value(b"e", b"") + END + FORMAT, OURS),
-        ("251-byte key elsewhere", b"".join(b"%s %s 1\r\n" % (w, K251) for w in (b"incr", b"touch")),
+        ("251-byte key elsewhere", b"".join(b"%s %s 1\r\n" % (w, K251)
+                                            for w in (b"incr", b"touch")),
          FORMAT * 2),
-        ("keys of control bytes and 0x80", b"set \x01\t\xff\x80 0 0 1\r\nx\r\nget \x01\t\xff\x80\r\n",
+        ("keys of control bytes and 0x80",
+         b"set \x01\t\xff\x80 0 0 1\r\nx\r\nget \x01\t\xff\x80\r\n",
          b"STORED\r\n" + value(b"\x01\t\xff\x80", b"x") + END),
         ("NUL is a byte of a key", b"set n\0l 0 0 1\r\nx\r\nget n\0l n\r\n",
          b"STORED\r\n" + value(b"n\0l", b"x") + END, NEW),
@@ -117,7 +124,8 @@ def replaced(s):
         c.ask(b"incr n 1\r\n")
         tap.ok(int(c.ask(b"gets n\r\n", END).split()[4]) != one, "incr changes the cas number")
     rows(s, [
-        ("cas without its number", b"cas c 0 0 2\r\nmn\r\n", pattern(rb"(CLIENT_ERROR bad command line format|ERROR)\r\nMN\r\n")),
+        ("cas without its number", b"cas c 0 0 2\r\nmn\r\n",
+         pattern(rb"(CLIENT_ERROR bad command line format|ERROR)\r\nMN\r\n")),
         ("cas number that is none", b"cas c 0 0 2 abc\r\nmn\r\nmn\r\n", FORMAT + b"MN\r\n", NEW),
         ("delete", b"set d 0 0 1\r\nx\r\ndelete d\r\ndelete d\r\nget d\r\n",
          b"STORED\r\nDELETED\r\nNOT_FOUND\r\n" + END),
@@ -134,7 +142,8 @@ def replaced(s):
         ("touch over 2^31-1", b"touch t 2147483648\r\n", EXPTIME, NEW),
         ("gat", b"set g 4 0 1\r\nx\r\ngat 0 g nothing\r\n",
          b"STORED\r\n" + value(b"g", b"x", 4) + END),
-        ("gat that expires still answers", b"gat -1 g\r\nget g\r\n", value(b"g", b"x", 4) + END + END),
+        ("gat that expires still answers", b"gat -1 g\r\nget g\r\n",
+         value(b"g", b"x", 4) + END + END),
         ("gat with a word for a time", b"gat abc g\r\n", EXPTIME),
         ("gat over 2^31-1", b"gat 2147483648 g\r\n", EXPTIME, NEW),
         ("gat with a long key", b"gat 0 g %s\r\nmn\r\n" % K251, FORMAT + b"MN\r\n"),
@@ -147,10 +156,12 @@ def numbers(s):
         return b"set i 8 0 %d\r\n%s\r\n" % (len(data), data)
     stored = b"STORED\r\n"
     rows(s, [
-        ("incr", put(b"9") + b"incr i 1\r\nget i\r\n", stored + b"10\r\n" + value(b"i", b"10", 8) + END),
+        ("incr", put(b"9") + b"incr i 1\r\nget i\r\n",
+         stored + b"10\r\n" + value(b"i", b"10", 8) + END),
         ("decr pads with blanks in place", put(b"10") + b"decr i 1\r\nget i\r\n",
          stored + b"9\r\n" + value(b"i", b"9 ", 8) + END),
-        ("a padded number counts on", b"incr i 1\r\nget i\r\n", b"10\r\n" + value(b"i", b"10", 8) + END),
+        ("a padded number counts on", b"incr i 1\r\nget i\r\n",
+         b"10\r\n" + value(b"i", b"10", 8) + END),
         ("decr stops at 0", put(b"5") + b"decr i 7\r\n", stored + b"0\r\n"),
         ("incr wraps at 2^64", put(b"18446744073709551615") + b"incr i 2\r\nget i\r\n",
          stored + b"1\r\n" + value(b"i", b"1" + b" " * 19, 8) + END),
@@ -187,21 +198,29 @@ def general(s):
         ("verbosity noreply", b"verbosity 0 noreply\r\nmn\r\n", b"MN\r\n"),
         ("verbosity without a number", b"verbosity\r\n", FORMAT, NEW),
         ("quit", b"mn\r\nquit\r\nmn\r\n", b"MN\r\n"),
-        ("shutdown is off", b"shutdown\r\nmn\r\n", pattern(rb"(SERVER_)?ERROR: shutdown not enabled\r\nMN\r\n")),
-        ("refresh_certs without TLS", b"refresh_certs\r\n", pattern(rb"(Error TLS not enabled|ERROR)\r\n")),
+        ("shutdown is off", b"shutdown\r\nmn\r\n",
+         pattern(rb"(SERVER_)?ERROR: shutdown not enabled\r\nMN\r\n")),
+        ("refresh_certs without TLS", b"refresh_certs\r\n",
+         pattern(rb"(Error TLS not enabled|ERROR)\r\n")),
         ("unknown statistics", b"stats nonsense\r\nmn\r\n", pattern(rb"(ERROR|END)\r\nMN\r\n")),
         ("stats followed by a blank", b"stats \r\n", pattern(rb"STAT pid .*END\r\n")),
-        ("noreply", b"set q 0 0 1 noreply\r\n1\r\nadd q 0 0 1 noreply\r\n2\r\nreplace q 0 0 1 noreply\r\n3\r\n"
-         b"append q 0 0 1 noreply\r\n4\r\nprepend q 0 0 1 noreply\r\n5\r\ncas q 0 0 1 1 noreply\r\n6\r\n"
-         b"incr q 1 noreply\r\ndecr q 2 noreply\r\ntouch q 0 noreply\r\nget q\r\ndelete q noreply\r\n"
+        ("noreply",
+         b"set q 0 0 1 noreply\r\n1\r\nadd q 0 0 1 noreply\r\n2\r\nreplace q 0 0 1 noreply\r\n3\r\n"
+         b"append q 0 0 1 noreply\r\n4\r\nprepend q 0 0 1 noreply\r\n5\r\n"
+         b"cas q 0 0 1 1 noreply\r\n6\r\n"
+         b"incr q 1 noreply\r\ndecr q 2 noreply\r\ntouch q 0 noreply\r\nget q\r\n"
+         b"delete q noreply\r\n"
          b"delete q noreply\r\nincr q 1 noreply\r\nmn\r\n", value(b"q", b"533") + END + b"MN\r\n"),
         ("noreply and a value that is no number",
          b"set qn 0 0 1 noreply\r\nx\r\nincr qn 1 noreply\r\nmn\r\n", b"MN\r\n"),
-        ("noreply and too large", b"set q 0 0 1048600 noreply\r\n" + b"x" * 1048600 + b"\r\nmn\r\n", b"MN\r\n"),
+        ("noreply and too large", b"set q 0 0 1048600 noreply\r\n" + b"x" * 1048600 + b"\r\nmn\r\n",
+         b"MN\r\n"),
         ("noreply is a key too", b"get noreply\r\n", END),
         ("noreply must be the last word", b"set q 0 0 1 noreply x\r\n1\r\n", b"STORED\r\n", NEW),
-        ("pipeline keeps its order", b"set p 0 0 1\r\n1\r\nget p\r\nincr p 1\r\nget p\r\ndelete p\r\nget p\r\n",
-         b"STORED\r\n" + value(b"p", b"1") + END + b"2\r\n" + value(b"p", b"2") + END + b"DELETED\r\n" + END),
+        ("pipeline keeps its order",
+         b"set p 0 0 1\r\n1\r\nget p\r\nincr p 1\r\nget p\r\ndelete p\r\nget p\r\n",
+         b"STORED\r\n" + value(b"p", b"1") + END + b"2\r\n" + value(b"p", b"2") + END
+         + b"DELETED\r\n" + END),
     ])
     with s.conn() as c:
         c.send(b"quit\r\n")
@@ -216,7 +235,8 @@ def too_large(s):
     rows(s, [
         ("a key of one byte and the largest value",
          b"set x 0 0 1048516\r\n" + b"v" * 1048516 + b"\r\n", b"STORED\r\n"),
-        ("one byte more", b"set x 0 0 1048517\r\n" + b"v" * 1048517 + b"\r\nget x\r\n", LARGE + END, NEW),
+        ("one byte more", b"set x 0 0 1048517\r\n" + b"v" * 1048517 + b"\r\nget x\r\n", LARGE + END,
+         NEW),
         ("1047552 must fit", b"set y 0 0 1047552\r\n" + b"v" * 1047552 + b"\r\n", b"STORED\r\n"),
         ("a set that is too large removes the old value and swallows its body",
          b"set z 0 0 3\r\nold\r\nset z 0 0 1049600\r\n" + b"v" * 1049600 + b"\r\nget z\r\n",
@@ -224,16 +244,21 @@ def too_large(s):
         ("an add that is too large leaves the old value",
          b"set z 0 0 3\r\nold\r\nadd z 0 0 1049600\r\n" + b"v" * 1049600 + b"\r\nget z\r\n",
          b"STORED\r\n" + LARGE + value(b"z", b"old") + END),
-        ("an append that grows it too large", b"set g 0 0 1048000\r\n" + b"v" * 1048000 + b"\r\nappend g 0 0 1000\r\n"
-         + b"v" * 1000 + b"\r\nmn\r\n", pattern(rb"STORED\r\n(NOT_STORED|SERVER_ERROR [a-zA-Z ]+)\r\nMN\r\n")),
+        ("an append that grows it too large", b"set g 0 0 1048000\r\n" + b"v" * 1048000
+         + b"\r\nappend g 0 0 1000\r\n"
+         + b"v" * 1000 + b"\r\nmn\r\n",
+         pattern(rb"STORED\r\n(NOT_STORED|SERVER_ERROR [a-zA-Z ]+)\r\nMN\r\n")),
     ])
 
 
 def cut_anywhere(s):
     """The same bytes in two pieces, cut at every place, and one at a time."""
-    stream = (b"set s 1 0 4\r\na\r\nb\r\nget s\r\nset s 1 0 1 noreply\r\n9\r\nincr s 1\r\nappend s 0 0 0\r\n\r\n"
-              b"gets nothing s1\r\nnonsense\r\nadd s 0 0 2\r\nzz\r\nmg s v\r\nms s 2\r\nxx\r\ngat 0 s\r\ndelete s\r\nmn\r\n")
-    want = (b"STORED\r\n" + value(b"s", b"a\r\nb", 1) + END + b"10\r\nSTORED\r\n" + END + b"ERROR\r\nNOT_STORED\r\n"
+    stream = (b"set s 1 0 4\r\na\r\nb\r\nget s\r\nset s 1 0 1 noreply\r\n9\r\nincr s 1\r\n"
+              b"append s 0 0 0\r\n\r\n"
+              b"gets nothing s1\r\nnonsense\r\nadd s 0 0 2\r\nzz\r\nmg s v\r\nms s 2\r\nxx\r\n"
+              b"gat 0 s\r\ndelete s\r\nmn\r\n")
+    want = (b"STORED\r\n" + value(b"s", b"a\r\nb", 1) + END + b"10\r\nSTORED\r\n" + END
+            + b"ERROR\r\nNOT_STORED\r\n"
             b"VA 2\r\n10\r\nHD\r\n" + value(b"s", b"xx") + END + b"DELETED\r\nMN\r\n")
     bad = []
     for cut in range(1, len(stream)):
@@ -266,7 +291,8 @@ def long_lines(s):
             c.send(line[at:at + 1000])
             time.sleep(0.0005)
         tap.is_(c.until(END), want, "the same in 1000-byte pieces")
-        tap.is_(len(c.ask(line.replace(b"get", b"gets", 1), END)) > len(want), True, "gets with 1200 keys")
+        tap.is_(len(c.ask(line.replace(b"get", b"gets", 1), END)) > len(want), True,
+                "gets with 1200 keys")
     for name, request in (("unknown word", b"x" * 4096), ("only blanks", b" " * 4096),
                           ("set line", b"set " + b"k" * 4096), ("mg line", b"mg " + b"k" * 4096),
                           ("gat line", b"gat 0 " + b"k " * 4096)):
@@ -279,7 +305,8 @@ def long_lines(s):
                 pass
             except TimeoutError:
                 got = b"still open"
-            tap.ok(got == b"" or got.startswith(b"ERROR Too large") or got.startswith(b"CLIENT_ERROR line"),
+            tap.ok(got == b"" or got.startswith(b"ERROR Too large")
+                   or got.startswith(b"CLIENT_ERROR line"),
                    "%s without an end in 4096 bytes closes" % name, got)
     with s.conn() as c:
         c.send(b"x" * 2000)
@@ -292,20 +319,25 @@ def expiry(s):
     now = int(time.time())
     for name, exptime, alive in (
             ("0 never expires", 0, True), ("-1", -1, False), ("-2147483648", -2147483648, False),
-            ("30 days are relative", 2592000, True), ("30 days and a second are in 1970", 2592001, False),
+            ("30 days are relative", 2592000, True),
+        ("30 days and a second are in 1970", 2592001, False),
             ("31 days are in 1970, too (libmemcached's exist)", 2678400, False),
-            ("a unix time an hour ahead", now + 3600, True), ("a unix time an hour ago", now - 3600, False),
+            ("a unix time an hour ahead", now + 3600, True),
+        ("a unix time an hour ago", now - 3600, False),
             ("2^31-1", 2147483647, True)):
         got = s.once(b"set ex 0 %d 1\r\nx\r\nget ex\r\n" % exptime)
-        tap.is_(got, b"STORED\r\n" + (value(b"ex", b"x") if alive else b"") + END, "exptime: " + name)
+        tap.is_(got, b"STORED\r\n" + (value(b"ex", b"x") if alive else b"") + END,
+                "exptime: " + name)
         s.once(b"set ex 0 0 1\r\nx\r\n")
         got = s.once(b"touch ex %d\r\nget ex\r\n" % exptime)
-        tap.is_(got, b"TOUCHED\r\n" + (value(b"ex", b"x") if alive else b"") + END, "touch: " + name)
+        tap.is_(got, b"TOUCHED\r\n" + (value(b"ex", b"x") if alive else b"") + END,
+                "touch: " + name)
     rows(s, [("exptime over 2^31-1 is stored and gone", b"set ex 0 2147483648 1\r\nx\r\nget ex\r\n",
               b"STORED\r\n" + END, NEW)])
     with s.conn() as c:
         start = time.monotonic()
-        c.send(b"set e1 0 2 1\r\nx\r\nset e2 0 %d 1\r\nx\r\nset e3 0 100 1\r\nx\r\nset e4 0 0 1\r\nx\r\ntouch e4 2\r\n"
+        c.send(b"set e1 0 2 1\r\nx\r\nset e2 0 %d 1\r\nx\r\nset e3 0 100 1\r\nx\r\n"
+               b"set e4 0 0 1\r\nx\r\ntouch e4 2\r\n"
                % (int(time.time()) + 2))
         c.exact(len(b"STORED\r\n") * 4 + len(b"TOUCHED\r\n"))
         tap.is_(c.get(b"e1"), b"x", "alive before its 2 s")
@@ -324,11 +356,13 @@ def expiry(s):
 def flush(s):
     """flush_all now, later, and replaced."""
     rows(s, [
-        ("flush_all", b"set f 0 0 1\r\nx\r\nflush_all\r\nget f\r\n", b"STORED\r\nOK\r\n" + END, OURS),
+        ("flush_all", b"set f 0 0 1\r\nx\r\nflush_all\r\nget f\r\n", b"STORED\r\nOK\r\n" + END,
+         OURS),
         ("flush_all noreply", b"flush_all noreply\r\nmn\r\n", b"MN\r\n"),
         ("flush_all 0 noreply", b"flush_all 0 noreply\r\nmn\r\n", b"MN\r\n"),
         ("flush_all with a word", b"flush_all abc\r\n", EXPTIME),
-        ("a negative time is now", b"set f 0 0 1\r\nx\r\nflush_all -1\r\nget f\r\n", b"STORED\r\nOK\r\n" + END, OURS),
+        ("a negative time is now", b"set f 0 0 1\r\nx\r\nflush_all -1\r\nget f\r\n",
+         b"STORED\r\nOK\r\n" + END, OURS),
         ("set in the second of the flush", b"flush_all\r\nset f 0 0 1\r\ny\r\nget f\r\n",
          b"OK\r\nSTORED\r\n" + value(b"f", b"y") + END, OURS),
     ])
@@ -363,8 +397,10 @@ def deep_pipelines(s):
         writer.join()
         tap.ok(whole == (value(b"deep", b"d" * 100) + END) * n + b"MN\r\n",
                "%d pipelined gets, %d bytes, read late" % (n, len(whole)))
-        c.send(b"".join(b"set deep%d 0 0 3 noreply\r\nabc\r\n" % i for i in range(n)) + b"get deep%d\r\n" % (n - 1))
-        tap.is_(c.until(END), value(b"deep%d" % (n - 1), b"abc") + END, "%d sets without an answer" % n)
+        c.send(b"".join(b"set deep%d 0 0 3 noreply\r\nabc\r\n" % i for i in range(n))
+               + b"get deep%d\r\n" % (n - 1))
+        tap.is_(c.until(END), value(b"deep%d" % (n - 1), b"abc") + END,
+                "%d sets without an answer" % n)
 
 
 def refusing():
@@ -372,12 +408,14 @@ def refusing():
     with Server("-F", "-A") as s:
         rows(s, [("flush_all under -F", b"set f 0 0 1\r\nx\r\nflush_all\r\nget f\r\n",
                   b"STORED\r\nCLIENT_ERROR flush_all not allowed\r\n" + value(b"f", b"x") + END),
-                 ("shutdown with a wrong mode", b"shutdown nicely\r\n", b"CLIENT_ERROR invalid shutdown mode\r\n"),
+                 ("shutdown with a wrong mode", b"shutdown nicely\r\n",
+                  b"CLIENT_ERROR invalid shutdown mode\r\n"),
                  ("cache_memlimit too small", b"cache_memlimit 1\r\n",
                   b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"),
                  ("cache_memlimit in bytes", b"cache_memlimit 2000000000\r\n",
                   b"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"),
-                 ("cache_memlimit", b"cache_memlimit 32\r\ncache_memlimit 64 noreply\r\nmn\r\n", b"OK\r\nMN\r\n"),
+                 ("cache_memlimit", b"cache_memlimit 32\r\ncache_memlimit 64 noreply\r\nmn\r\n",
+                  b"OK\r\nMN\r\n"),
                  ("cache_memlimit with a word", b"cache_memlimit abc\r\nmn\r\n",
                   pattern(rb"(ERROR|CLIENT_ERROR [a-z ]+|MEMLIMIT[A-Za-z0-9_ ]+)\r\nMN\r\n"))])
         tap.is_(s.once(b"shutdown\r\n"), b"", "shutdown under -A")

@@ -11,7 +11,8 @@ Dalli.logger.level = Logger::FATAL
 SERVER = "#{ARGV[0]}:#{ARGV[1]}".freeze
 
 def check(got, want, name)
-  puts got == want ? "ok #{name}" : "not ok #{name} - got #{got.inspect[0, 200]}, want #{want.inspect[0, 200]}"
+  puts got == want ? "ok #{name}"
+    : "not ok #{name} - got #{got.inspect[0, 200]}, want #{want.inspect[0, 200]}"
 end
 
 def raised
@@ -49,7 +50,8 @@ def session(word, options)
   check(dc.get('b'), 42, "#{word}and its value")
   check(dc.cas('none') { 1 }, nil, "#{word}cas misses")
   dc.set('s', 'm', 0, raw: true)
-  check([dc.append('s', '>'), dc.prepend('s', '<')].map { |r| r ? true : false }, [true, true], "#{word}append and prepend")
+  joined = [dc.append('s', '>'), dc.prepend('s', '<')].map { |r| r ? true : false }
+  check(joined, [true, true], "#{word}append and prepend")
   check(dc.get('s', raw: true), '<m>', "#{word}and the value")
   check(dc.touch('s', 100) ? true : false, true, "#{word}touch")
   check(dc.touch('none', 100) ? true : false, false, "#{word}touch misses")
@@ -66,7 +68,8 @@ def session(word, options)
   check(dc.get('b'), 42, "#{word}the connection is in step")
   check(dc.stats.values.first['curr_items'].to_i.positive?, true, "#{word}stats")
   check(dc.stats(:settings).values.first.key?('maxbytes'), true, "#{word}stats settings")
-  check(dc.stats(:items).values.first.keys.any? { |k| k.start_with?('items:') }, true, "#{word}stats items")
+  names = dc.stats(:items).values.first.keys
+  check(names.any? { |k| k.start_with?('items:') }, true, "#{word}stats items")
   check(dc.version.values.first.start_with?('1.6.'), true, "#{word}version")
   dc.reset_stats
   dc.flush
@@ -76,4 +79,5 @@ def session(word, options)
 end
 
 session('binary: ', {})
-session('meta: ', { protocol: :meta }) if Gem::Version.new(Dalli::VERSION) >= Gem::Version.new('3.2')
+has_meta = Gem::Version.new(Dalli::VERSION) >= Gem::Version.new('3.2')
+session('meta: ', { protocol: :meta }) if has_meta

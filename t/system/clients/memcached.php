@@ -7,7 +7,8 @@ if (!extension_loaded('memcached')) {
 
 function check($got, $want, string $name): void
 {
-    echo $got === $want ? "ok $name\n" : "not ok $name - got " . substr(json_encode($got) ?: 'bytes', 0, 200)
+    echo $got === $want ? "ok $name\n"
+        : "not ok $name - got " . substr(json_encode($got) ?: 'bytes', 0, 200)
         . ', want ' . substr(json_encode($want) ?: 'bytes', 0, 200) . "\n";
 }
 
@@ -19,7 +20,9 @@ function session(bool $binary, string $host, int $port): void
     $mc->setOption(Memcached::OPT_TCP_NODELAY, true);
     $mc->addServer($host, $port);
     check($mc->flush(), true, $w . 'flush');
-    foreach ([1, 2.5, true, false, null, 'text', "\0\r\nEND\r\n", ['a' => [1, 2]], str_repeat('y', 300000)] as $i => $value) {
+    $values = [1, 2.5, true, false, null, 'text', "\0\r\nEND\r\n", ['a' => [1, 2]],
+               str_repeat('y', 300000)];
+    foreach ($values as $i => $value) {
         check($mc->set("v$i", $value), true, $w . "set of value $i");
         check($mc->get("v$i"), $value, $w . "get of value $i");
     }
@@ -34,7 +37,9 @@ function session(bool $binary, string $host, int $port): void
     check($mc->getDelayed(['m1', 'm2', 'none']), true, $w . 'getDelayed');
     check(count($mc->fetchAll()), 2, $w . 'fetchAll');
     check($mc->add('m1', 'x'), false, $w . 'add that fails');
-    check($mc->getResultCode(), $binary ? Memcached::RES_DATA_EXISTS : Memcached::RES_NOTSTORED, $w . 'with the right code');
+    check($mc->getResultCode(),
+          $binary ? Memcached::RES_DATA_EXISTS : Memcached::RES_NOTSTORED,
+          $w . 'with the right code');
     check($mc->replace('none', 'x'), false, $w . 'replace that fails');
     check($mc->set('n', 10), true, $w . 'set of a number');
     check($mc->increment('n', 5), 15, $w . 'increment');
@@ -52,7 +57,8 @@ function session(bool $binary, string $host, int $port): void
     check($mc->getResultCode(), Memcached::RES_DATA_EXISTS, $w . 'with the right code');
     $mc->setOption(Memcached::OPT_COMPRESSION, false);
     $mc->set('s', 'm');
-    check([$mc->append('s', '>'), $mc->prepend('s', '<'), $mc->get('s')], [true, true, '<m>'], $w . 'append and prepend');
+    check([$mc->append('s', '>'), $mc->prepend('s', '<'), $mc->get('s')],
+          [true, true, '<m>'], $w . 'append and prepend');
     $mc->set('long', str_repeat('z', 1000000));
     check($mc->get('long'), str_repeat('z', 1000000), $w . 'a million bytes');
     check($mc->set('long', str_repeat('z', 2000000)), false, $w . 'two million are too large');
@@ -65,7 +71,8 @@ function session(bool $binary, string $host, int $port): void
     usleep(100000);
     check($mc->get('short'), false, $w . 'expiry');
     check([$mc->delete('s'), $mc->delete('s')], [true, false], $w . 'delete');
-    check(array_unique(array_values($mc->deleteMulti(array_keys($many)))), [true], $w . 'deleteMulti');
+    $deleted = $mc->deleteMulti(array_keys($many));
+    check(array_unique(array_values($deleted)), [true], $w . 'deleteMulti');
     $stats = $mc->getStats()["$host:$port"] ?? [];
     check(isset($stats['curr_items'], $stats['pid']), true, $w . 'getStats');
     check(str_starts_with($mc->getVersion()["$host:$port"] ?? '', '1.6.'), true, $w . 'getVersion');

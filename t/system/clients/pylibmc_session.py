@@ -12,7 +12,8 @@ except ImportError:
 
 def check(got, want, name):
     """One line of the report."""
-    print("ok " + name if got == want else "not ok %s - got %.200r, want %.200r" % (name, got, want))
+    print("ok " + name if got == want else "not ok %s - got %.200r, want %.200r" % (name, got,
+                                                                                    want))
 
 
 def refused(function, *args):
@@ -35,7 +36,8 @@ def session(binary):
     for value in (1, 2.5, "t\u00fcv", b"\0\r\n\xff", [1, {"x": (2, 3)}], "", "x" * 1000000):
         mc.set("v", value)
         got = mc.get("v")
-        check((got, type(got)), (value, type(value)), word + "a value of type %s" % type(value).__name__)
+        check((got, type(got)), (value, type(value)),
+              word + "a value of type %s" % type(value).__name__)
     check(mc.set("packed", "y" * 500000, min_compress_len=1000), True, word + "compressed set")
     check(mc.get("packed"), "y" * 500000, word + "compressed get")
     many = {"m%d" % i: "v%d" % i for i in range(2000)}
@@ -45,7 +47,8 @@ def session(binary):
     check(mc.get_multi(list(many)), {}, word + "and they are gone")
     check(refused(mc.add, "a", "x"), True, word + "add that fails")
     check(refused(mc.replace, "missing", "x"), True, word + "replace that fails")
-    check((mc.append("a", "-end"), mc.prepend("a", "begin-"), mc.get("a")), (True, True, "begin-text-end"), word + "append and prepend")
+    check((mc.append("a", "-end"), mc.prepend("a", "begin-"), mc.get("a")),
+          (True, True, "begin-text-end"), word + "append and prepend")
     mc.set("n", 10)
     check((mc.incr("n"), mc.incr("n", 5), mc.decr("n", 10)), (11, 16, 6), word + "incr and decr")
     check(int(mc.get("n")), 6, word + "and the number is read")
@@ -67,7 +70,8 @@ def session(binary):
     check(too_large, "TooBig", word + "too large a value")
     check(mc.get("n"), "new", word + "the connection is in step")
     stats = mc.get_stats()
-    check((len(stats), b"curr_items" in stats[0][1] or "curr_items" in stats[0][1]), (1, True), word + "get_stats")
+    check((len(stats), b"curr_items" in stats[0][1] or "curr_items" in stats[0][1]), (1, True),
+          word + "get_stats")
     check(bool(mc.get_stats("settings")[0][1]), True, word + "get_stats settings")
 
 

@@ -16,7 +16,8 @@ SERVER = (sys.argv[1], int(sys.argv[2]))
 
 def check(got, want, name):
     """One line of the report."""
-    print("ok " + name if got == want else "not ok %s - got %.200r, want %.200r" % (name, got, want))
+    print("ok " + name if got == want else "not ok %s - got %.200r, want %.200r" % (name, got,
+                                                                                    want))
 
 
 def raised(function, *args, **more):
@@ -47,23 +48,31 @@ def session(mc, word):
         args = {"delete": ("q",), "touch": ("q", 5)}.get(name, ("q", b"1"))
         getattr(mc, name)(*args, noreply=True)
     check(mc.get("q"), None, word + "seven commands without answers")
-    check((mc.add("n", "10", noreply=False), mc.add("n", "1", noreply=False)), (True, False), word + "add")
-    check((mc.replace("n", "10", noreply=False), mc.replace("none", "1", noreply=False)), (True, False), word + "replace")
-    check((mc.incr("n", 5), mc.decr("n", 10), mc.incr("none", 1)), (15, 5, None), word + "incr and decr")
-    check((mc.append("n", "1", noreply=False), mc.prepend("n", "2", noreply=False)), (True, True), word + "append and prepend")
+    check((mc.add("n", "10", noreply=False), mc.add("n", "1", noreply=False)), (True, False),
+          word + "add")
+    check((mc.replace("n", "10", noreply=False), mc.replace("none", "1", noreply=False)),
+          (True, False), word + "replace")
+    check((mc.incr("n", 5), mc.decr("n", 10), mc.incr("none", 1)), (15, 5, None),
+          word + "incr and decr")
+    check((mc.append("n", "1", noreply=False), mc.prepend("n", "2", noreply=False)), (True, True),
+          word + "append and prepend")
     value, cas = mc.gets("n")
-    check((mc.cas("n", "x", cas), mc.cas("n", "y", cas), mc.cas("none", "y", cas)), (True, False, None), word + "cas")
+    check((mc.cas("n", "x", cas), mc.cas("n", "y", cas), mc.cas("none", "y", cas)),
+          (True, False, None), word + "cas")
     check(len(mc.gets_many(["n", "a"])), 2, word + "gets_many")
-    check((mc.touch("n", 100, noreply=False), mc.touch("none", 1, noreply=False)), (True, False), word + "touch")
+    check((mc.touch("n", 100, noreply=False), mc.touch("none", 1, noreply=False)), (True, False),
+          word + "touch")
     mc.set("short", "x", expire=1)
     mc.set("past", "x", expire=-1)
     check(mc.get("past"), None, word + "a time in the past")
     time.sleep(2.1)
     check(mc.get("short"), None, word + "expiry")
-    check((mc.delete("n", noreply=False), mc.delete("n", noreply=False)), (True, False), word + "delete")
+    check((mc.delete("n", noreply=False), mc.delete("n", noreply=False)), (True, False),
+          word + "delete")
     mc.set("word", "abc")
     check(raised(mc.incr, "word", 1), MemcacheClientError.__name__, word + "incr of a word")
-    check(raised(mc.set, "large", b"x" * 1100000, noreply=False), MemcacheServerError.__name__, word + "too large a value")
+    check(raised(mc.set, "large", b"x" * 1100000, noreply=False), MemcacheServerError.__name__,
+          word + "too large a value")
     check(mc.get("word"), b"abc", word + "the connection is in step")
 
 
