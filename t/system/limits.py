@@ -20,7 +20,7 @@ MIB = 1 << 20
 LARGE = b"SERVER_ERROR object too large for cache\r\n"
 # What a server may use beside -m, over what it uses when empty: buffers of workers and
 # connections, and what the C library keeps.
-BESIDE = 16 * MIB
+BESIDE = 8 * MIB
 IDLE_CONNECTIONS = 10000
 
 
