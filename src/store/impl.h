@@ -17,7 +17,7 @@
 #define KEYS_STEP       16   /* keys a thread counts for itself before it tells the table */
 
 struct stock {
-    uint32_t count;
+    _Atomic uint32_t count;
     struct item *chunk[STOCK_MAX];
 };
 
