@@ -338,8 +338,7 @@ move_steal(struct store_ctx *c, uint8_t for_class)
         }
         (void)move_walk(c, &m, UINT32_MAX);
         if (move_look(c, &m, 1) == MOVE_DONE) {
-            slab_page_put(&s->slab, m.page, false);
-            got = slab_page_get(&s->slab, to);
+            got = slab_page_pass(&s->slab, m.page, to);
             metric_add(c->metrics, M_PAGES_MOVED, 1);
         }
     }
@@ -466,11 +465,12 @@ balance_finish(struct store_ctx *c, enum move_result r)
     s->move.page = SLAB_NO_PAGE;
     if (r == MOVE_DONE) {
         bool shrink = slab_is_over(&s->slab);
-        slab_page_put(&s->slab, page, shrink);
-        metric_add(c->metrics, M_PAGES_MOVED, 1);
-        if (!shrink && s->move_to != 0) {
-            (void)slab_page_get(&s->slab, &s->slab.classes[s->move_to]);
+        if (shrink || s->move_to == 0) {
+            slab_page_put(&s->slab, page, shrink);
+        } else {
+            (void)slab_page_pass(&s->slab, page, &s->slab.classes[s->move_to]);
         }
+        metric_add(c->metrics, M_PAGES_MOVED, 1);
     }
     s->tick_moves -= s->tick_moves > 0;
 }

@@ -222,6 +222,17 @@ class_reserve(struct slab_class *c)
     return true;
 }
 
+/* There is room in pages[]. Class locked. */
+static void
+class_attach_locked(struct slab *s, struct slab_class *c, uint32_t page)
+{
+    page_carve(s, c, page);
+    s->pages[page].slot = c->page_count;
+    c->pages[c->page_count++] = page;
+    c->free_chunks += c->per_page;
+    partial_link(s, c, page);
+}
+
 static bool
 class_add_page_locked(struct slab *s, struct slab_class *c)
 {
@@ -232,21 +243,8 @@ class_add_page_locked(struct slab *s, struct slab_class *c)
     if (page == SLAB_NO_PAGE) {
         return false;
     }
-    page_carve(s, c, page);
-    s->pages[page].slot = c->page_count;
-    c->pages[c->page_count++] = page;
-    c->free_chunks += c->per_page;
-    partial_link(s, c, page);
+    class_attach_locked(s, c, page);
     return true;
-}
-
-bool
-slab_page_get(struct slab *s, struct slab_class *c)
-{
-    spin_lock(&c->lock);
-    bool ok = class_add_page_locked(s, c);
-    spin_unlock(&c->lock);
-    return ok;
 }
 
 unsigned
@@ -337,18 +335,40 @@ slab_page_restore_locked(struct slab *s, struct slab_class *c, uint32_t page)
     }
 }
 
-void
-slab_page_put(struct slab *s, uint32_t page, bool discard)
+/* Ends the draining of an empty page. */
+static void
+page_leave(struct slab *s, uint32_t page)
 {
     struct page *p = &s->pages[page];
-
-    assert(atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_DRAINING);
     struct slab_class *c = &s->classes[p->class_id];
 
+    assert(atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_DRAINING);
     spin_lock(&c->lock);
     assert(p->free_count == c->per_page && c->draining > 0);
     c->draining--;
     spin_unlock(&c->lock);
     atomic_store_explicit(&p->state, PAGE_SPARE, memory_order_relaxed);
+}
+
+void
+slab_page_put(struct slab *s, uint32_t page, bool discard)
+{
+    page_leave(s, page);
     pool_give(s, page, discard);
+}
+
+bool
+slab_page_pass(struct slab *s, uint32_t page, struct slab_class *to)
+{
+    page_leave(s, page);
+    spin_lock(&to->lock);
+    bool ok = class_reserve(to);
+    if (ok) {
+        class_attach_locked(s, to, page);
+    }
+    spin_unlock(&to->lock);
+    if (!ok) {
+        pool_give(s, page, false);
+    }
+    return ok;
 }

@@ -133,8 +133,6 @@ void slab_give_locked(struct slab *s, struct slab_class *c, struct item *chunk);
 /* Marks a chunk free, for whoever walks over its page. */
 void slab_wipe(struct item *chunk);
 
-/* Gives one page from the pool to a class; false: none to be had within the limit. */
-bool slab_page_get(struct slab *s, struct slab_class *c);
 /* Takes a page that is in a class out of its lists; its free chunks come back to it but are not
  * handed out. Class locked. */
 void slab_page_drain_locked(struct slab *s, struct slab_class *c, uint32_t page);
@@ -142,6 +140,9 @@ void slab_page_drain_locked(struct slab *s, struct slab_class *c, uint32_t page)
 void slab_page_restore_locked(struct slab *s, struct slab_class *c, uint32_t page);
 /* A drained page whose chunks are all free goes to the pool; its memory to the system if asked. */
 void slab_page_put(struct slab *s, uint32_t page, bool discard);
+/* ... or straight to another class, whatever the limit says: no more is in use than before.
+ * False: no memory for the class's list; the page went to the pool. */
+bool slab_page_pass(struct slab *s, uint32_t page, struct slab_class *to);
 /* True if pages and table are above the limit. */
 bool slab_is_over(const struct slab *s);
 /* True if one more page is within it. */

@@ -163,6 +163,27 @@ Test(memory, the_limit_moves_at_run_time)
     engine_fini(&e);
 }
 
+/* Until the background has given the memory back, writes of any size must go on. */
+Test(memory, writes_go_on_while_the_limit_falls)
+{
+    struct engine e;
+    const struct store_config config = engine_config(32 << 20);
+
+    engine_init(&e, &config);
+    for (int n = 0; n < 5000; n++) {
+        (void)put_sized(&e, n, 10000);
+    }
+    cr_assert(store_set_limit(e.store, 8 << 20));
+    for (int n = 0; n < 2000; n++) {
+        uint32_t size = (uint32_t)(n * 37 % 30000);
+        cr_assert_neq(put_sized(&e, 10000 + n, size), 0, "%u bytes", size);
+        if (n % 50 == 0) {
+            (void)store_tick(e.ctx, 100);
+        }
+    }
+    engine_fini(&e);
+}
+
 Test(memory, most_items_is_a_limit_too)
 {
     struct engine e;
