@@ -7,6 +7,7 @@
 #include "daemon/door.h"
 #include "daemon/privileges.h"
 #include "daemon/process.h"
+#include "daemon/systemd.h"
 #include "daemon/upkeep.h"
 #include "daemon/workers.h"
 #include "net/loop.h"
@@ -266,7 +267,9 @@ boot_run(struct settings *settings)
         process_ready(b.ready, settings->admin.verbosity == 0, !settings->process.core_dumps);
         log_line(LOG_LEVEL_INFO, "node: magpied " MAGPIE_VERSION " serves, %lld threads",
                  (long long)settings->net.threads);
+        systemd_notify("READY=1\nSTATUS=serving");
         loop_run(&b.loop);
+        systemd_notify("STOPPING=1");
     }
     boot_stop(&b);
     return code;

@@ -1,6 +1,7 @@
 #include "daemon/door.h"
 #include "base/log.h"
 #include "daemon/clients.h"
+#include "daemon/systemd.h"
 #include "daemon/workers.h"
 #include "net/addr.h"
 #include "node/node.h"
@@ -326,9 +327,29 @@ door_open_unix(struct door *door, struct err_detail *d)
     return door_keep(door, accepts_of(s, ADDR_PROTO_UNSAID), d);
 }
 
+/* Sockets from outside: the settings' addresses do not count then. */
+static err_t
+door_adopt(struct door *door, int first, int count, struct err_detail *d)
+{
+    for (int i = 0; i < count; i++) {
+        struct err_detail why = { "" };
+        err_t e = listener_adopt(&door->listener[door->count], first + i, &why);
+
+        if (e) {
+            return err_set(d, e, "cannot use a socket of the service manager: %.180s", why.text);
+        }
+        e = door_keep(door, accepts_of(door->node->settings, ADDR_PROTO_UNSAID), d);
+        if (e) {
+            return e;
+        }
+    }
+    return ERR_OK;
+}
+
 err_t
 door_open(struct door *door, struct node *n, struct loop *loop, struct err_detail *d)
 {
+    int first = -1, inherited = systemd_sockets(&first);
     err_t e;
 
     memset(door, 0, sizeof *door);
@@ -336,7 +357,13 @@ door_open(struct door *door, struct node *n, struct loop *loop, struct err_detai
     door->loop = loop;
     ev_timer_init(&door->retry, door_on_retry, DOOR_RETRY_SECONDS, DOOR_RETRY_SECONDS);
     door->retry.data = door;
-    e = n->settings->net.unix_socket[0] != '\0' ? door_open_unix(door, d) : door_open_tcp(door, d);
+    if (inherited > 0) {
+        e = door_adopt(door, first, inherited, d);
+    } else if (n->settings->net.unix_socket[0] != '\0') {
+        e = door_open_unix(door, d);
+    } else {
+        e = door_open_tcp(door, d);
+    }
     if (e) {
         door_close(door);
     }

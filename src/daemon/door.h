@@ -38,7 +38,10 @@ struct door {
     _Atomic bool     paused;
 };
 
-/* Binds everything the settings name.  On failure nothing is open. */
+/*
+ * Binds everything the settings name, or takes the sockets that a service manager
+ * holds for us instead.  On failure nothing is open.
+ */
 MUST_CHECK err_t door_open(struct door *door, struct node *n, struct loop *loop,
                            struct err_detail *d);
 /*

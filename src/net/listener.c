@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -52,7 +53,7 @@ listener_fail(int fd, struct err_detail *d, const char *what)
                    "%s: %s", what, strerror(error));
 }
 
-/* Options that accepted sockets inherit, so that a connection costs no setsockopt(). */
+/* What must be said before bind(). */
 static err_t
 listener_set_options(int fd, int family, struct err_detail *d)
 {
@@ -61,11 +62,20 @@ listener_set_options(int fd, int family, struct err_detail *d)
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) {
         return listener_fail(-1, d, "setsockopt(SO_REUSEADDR)");
     }
-    if (family == AF_UNIX) {
-        return ERR_OK;
-    }
     if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) {
         return listener_fail(-1, d, "setsockopt(IPV6_V6ONLY)");
+    }
+    return ERR_OK;
+}
+
+/* Options that accepted sockets inherit, so that a connection costs no setsockopt(). */
+static err_t
+listener_set_inherited(int fd, int family, struct err_detail *d)
+{
+    static const int on = 1;
+
+    if (family == AF_UNIX) {
+        return ERR_OK;
     }
     if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) < 0) {
         return listener_fail(-1, d, "setsockopt(SO_KEEPALIVE)");
@@ -79,13 +89,31 @@ listener_set_options(int fd, int family, struct err_detail *d)
 err_t
 listener_adopt(struct listener *l, int fd, struct err_detail *d)
 {
-    socklen_t len = sizeof l->local;
+    socklen_t len = sizeof l->local, listens_len = sizeof(int);
+    int listens = 0;
+    err_t e;
 
     assert(!l->is_open);
     memset(&l->local, 0, sizeof l->local);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_len) < 0) {
+        return listener_fail(fd, d, "getsockopt(SO_ACCEPTCONN)");
+    }
+    if (!listens) {
+        (void)close(fd);
+        return err_set(d, ERR_INVALID, "descriptor %d is no listening stream socket", fd);
+    }
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        return listener_fail(fd, d, "fcntl()");
+    }
     if (getsockname(fd, (struct sockaddr *)&l->local, &len) < 0) {
         return listener_fail(fd, d, "getsockname()");
     }
+    e = listener_set_inherited(fd, l->local.ss_family, d);
+    if (e) {
+        (void)close(fd);
+        return e;
+    }
+    l->path[0] = '\0';
     if (l->local.ss_family == AF_UNIX) {
         memcpy(l->path, ((struct sockaddr_un *)&l->local)->sun_path, sizeof l->path - 1);
     }

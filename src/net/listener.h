@@ -53,7 +53,7 @@ MUST_CHECK err_t listener_open_tcp(struct listener *l, const struct sockaddr *sa
  */
 MUST_CHECK err_t listener_open_unix(struct listener *l, const char *path, unsigned mode,
                                     int backlog, struct err_detail *d);
-/* Takes a listening socket that somebody else opened. */
+/* Takes a listening socket that somebody else opened; closed on failure. */
 MUST_CHECK err_t listener_adopt(struct listener *l, int fd, struct err_detail *d);
 int listener_fd(const struct listener *l);
 
