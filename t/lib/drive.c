@@ -118,8 +118,10 @@ drive_turn(struct drive *d, const char *in, size_t len, size_t read_max, size_t 
     sent = drive_send(d, send_max);
     dirty = d->node->worker->tx_used + sent;
     d->broken = !session_park(d->session) || d->broken;
-    /* Another connection's turn may come now: whoever still looks at the worker's buffers shall see it. */
-    memset(d->node->worker->rx, 0xa5, used + 4096 < WORKER_RX_BYTES ? used + 4096 : WORKER_RX_BYTES);
+    /* Another connection's turn may come now: whoever still looks at the worker's buffers shall see
+     * it. */
+    memset(d->node->worker->rx, 0xa5,
+           used + 4096 < WORKER_RX_BYTES ? used + 4096 : WORKER_RX_BYTES);
     memset(d->node->worker->tx, 0x5a, dirty < WORKER_TX_BYTES ? dirty : WORKER_TX_BYTES);
     if (session_is_over(d->session) || d->broken) {
         session_free(d->session);
@@ -134,8 +136,8 @@ drive_say(struct drive *d, const char *in, size_t len, size_t cut)
     size_t at = 0, before = d->got.len + 1;
     struct iovec one;
 
-    while (d->session && (at < len || session_has_work(d->session) ||
-                          session_tx(d->session, &one, 1) > 0)) {
+    while (d->session &&
+           (at < len || session_has_work(d->session) || session_tx(d->session, &one, 1) > 0)) {
         bool had_work = session_has_work(d->session);
         size_t used = drive_turn(d, in + at, len - at, cut, DRIVE_ALL);
 

@@ -10,52 +10,62 @@
 struct talk {
     const char *why;
     const char *in;
-    const char *out;    /* NULL: whatever it is when read whole */
-    size_t      in_len; /* 0: a string */
-    bool        closes;
+    const char *out; /* NULL: whatever it is when read whole */
+    size_t in_len;   /* 0: a string */
+    bool closes;
 };
 
 static const struct talk text_talks[] = {
-    { "a value comes back", "set k 5 0 3\r\nabc\r\nget k\r\n", "STORED\r\nVALUE k 5 3\r\nabc\r\nEND\r\n",
-      0, false },
-    { "many commands in one read", "set a 0 0 1\r\n1\r\nset b 0 0 1\r\n2\r\nget a b c\r\ndelete a\r\nget a\r\n",
-      "STORED\r\nSTORED\r\nVALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nEND\r\nDELETED\r\nEND\r\n", 0, false },
+    { "a value comes back", "set k 5 0 3\r\nabc\r\nget k\r\n",
+      "STORED\r\nVALUE k 5 3\r\nabc\r\nEND\r\n", 0, false },
+    { "many commands in one read",
+      "set a 0 0 1\r\n1\r\nset b 0 0 1\r\n2\r\nget a b c\r\ndelete a\r\nget a\r\n",
+      "STORED\r\nSTORED\r\nVALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nEND\r\nDELETED\r\nEND\r\n", 0,
+      false },
     { "a bare newline ends a line, but not a value", "set k 0 0 2\nab\r\nget k\n",
       "STORED\r\nVALUE k 0 2\r\nab\r\nEND\r\n", 0, false },
-    { "an empty value", "set k 0 0 0\r\n\r\nget k\r\n", "STORED\r\nVALUE k 0 0\r\n\r\nEND\r\n", 0, false },
+    { "an empty value", "set k 0 0 0\r\n\r\nget k\r\n", "STORED\r\nVALUE k 0 0\r\n\r\nEND\r\n", 0,
+      false },
     { "a value that looks like commands", "set k 0 0 14\r\nget x\r\nquit\r\n.\r\nget k\r\n",
       "STORED\r\nVALUE k 0 14\r\nget x\r\nquit\r\n.\r\nEND\r\n", 0, false },
     { "a bad data chunk costs its bytes and two more", "set k 0 0 3\r\nabcdeget k\r\n",
       "CLIENT_ERROR bad data chunk\r\nEND\r\n", 0, false },
-    { "a bad data chunk leaves the old value",
-      "set k 0 0 1\r\n1\r\nset k 0 0 1\r\n2xxget k\r\n",
+    { "a bad data chunk leaves the old value", "set k 0 0 1\r\n1\r\nset k 0 0 1\r\n2xxget k\r\n",
       "STORED\r\nCLIENT_ERROR bad data chunk\r\nVALUE k 0 1\r\n1\r\nEND\r\n", 0, false },
-    { "noreply says nothing", "set k 0 0 1 noreply\r\n1\r\ndelete x noreply\r\nincr k 4 noreply\r\nget k\r\n",
+    { "noreply says nothing",
+      "set k 0 0 1 noreply\r\n1\r\ndelete x noreply\r\nincr k 4 noreply\r\nget k\r\n",
       "VALUE k 0 1\r\n5\r\nEND\r\n", 0, false },
     { "the value of a bad storage line is swallowed", "set k abc 0 5\r\nget k\r\nget k\r\n",
       "CLIENT_ERROR bad command line format\r\nEND\r\n", 0, false },
-    { "an unknown word costs its line", "nonsense at all\r\nget k\r\n", "ERROR\r\nEND\r\n", 0, false },
+    { "an unknown word costs its line", "nonsense at all\r\nget k\r\n", "ERROR\r\nEND\r\n", 0,
+      false },
     { "quit ends it behind earlier answers", "set k 0 0 1\r\n1\r\nget k\r\nquit\r\nget k\r\n",
       "STORED\r\nVALUE k 0 1\r\n1\r\nEND\r\n", 0, true },
     { "meta commands and the others mix",
       "ms k 2 c\r\nhi\r\nmg k v\r\nget k\r\nmg nope v q\r\nmn\r\n", NULL, 0, false },
     { "meta quiet", "ms a 1 q\r\n1\r\nmg x v q\r\nmg a v q k\r\nmd a q\r\nmn\r\n",
       "VA 1 ka\r\n1\r\nMN\r\n", 0, false },
-    { "statistics are a reply like others", "get a\r\nstats nonsense\r\nversion\r\n", NULL, 0, false },
+    { "statistics are a reply like others", "get a\r\nstats settings\r\nversion\r\nstats x\r\n",
+      NULL, 0, false },
     { "the same key as often as asked", "set k 0 0 1\r\n1\r\nget k k k\r\n",
       "STORED\r\nVALUE k 0 1\r\n1\r\nVALUE k 0 1\r\n1\r\nVALUE k 0 1\r\n1\r\nEND\r\n", 0, false },
 };
 
 /* set k v (opaque 1); getk k (2); getq nope (3); noop (4); quit (5); behind it nothing counts */
-static const char binary_in[] =
-    "\x80\x01\0\x01\x08\0\0\0\0\0\0\x0b\0\0\0\1\0\0\0\0\0\0\0\0" "\0\0\0\7\0\0\0\0" "k" "vv"
-    "\x80\x0c\0\x01\0\0\0\0\0\0\0\x01\0\0\0\2\0\0\0\0\0\0\0\0" "k"
-    "\x80\x09\0\x04\0\0\0\0\0\0\0\x04\0\0\0\3\0\0\0\0\0\0\0\0" "nope"
-    "\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\0"
-    "\x80\x17\0\0\0\0\0\0\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0\0"
-    "\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\6\0\0\0\0\0\0\0\0";
+static const char binary_in[] = "\x80\x01\0\x01\x08\0\0\0\0\0\0\x0b\0\0\0\1\0\0\0\0\0\0\0\0"
+                                "\0\0\0\7\0\0\0\0"
+                                "k"
+                                "vv"
+                                "\x80\x0c\0\x01\0\0\0\0\0\0\0\x01\0\0\0\2\0\0\0\0\0\0\0\0"
+                                "k"
+                                "\x80\x09\0\x04\0\0\0\0\0\0\0\x04\0\0\0\3\0\0\0\0\0\0\0\0"
+                                "nope"
+                                "\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\0"
+                                "\x80\x17\0\0\0\0\0\0\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0\0"
+                                "\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\6\0\0\0\0\0\0\0\0";
 
-/* Says a conversation to a fresh node, the first read being first bytes and all others at most cut. */
+/* Says a conversation to a fresh node, the first read being first bytes and all others at most cut.
+ */
 static struct buf
 talk_result(const struct talk *t, size_t first, size_t cut, bool *ret_closed)
 {
@@ -74,7 +84,8 @@ talk_result(const struct talk *t, size_t first, size_t cut, bool *ret_closed)
     d.got = (struct buf){ 0 };
     *ret_closed = !d.session;
     drive_fini(&d);
-    cr_expect(eq(i64, drive_metric(&n, M_READ_BUFS), 1), "%s: only the worker has a buffer", t->why);
+    cr_expect(eq(i64, drive_metric(&n, M_READ_BUFS), 1), "%s: only the worker has a buffer",
+              t->why);
     cr_expect(eq(i64, drive_metric(&n, M_RESP_BUF_BYTES), 0), "%s", t->why);
     drive_node_fini(&n);
     return got;
@@ -91,14 +102,16 @@ talk_check(const struct talk *t)
         size_t out_len = strlen(t->out);
 
         cr_assert(eq(sz, whole.len, out_len), "%s: %.*s", t->why, (int)whole.len, whole.ptr);
-        cr_assert(memcmp(whole.ptr, t->out, out_len) == 0, "%s: %.*s", t->why, (int)whole.len, whole.ptr);
+        cr_assert(memcmp(whole.ptr, t->out, out_len) == 0, "%s: %.*s", t->why, (int)whole.len,
+                  whole.ptr);
     }
     cr_expect(eq(int, whole_closed, t->closes), "%s", t->why);
     for (size_t first = 0; first < len; first++) {
         /* The row "first == 0" is byte by byte, the others are cut in two. */
         struct buf got = talk_result(t, first, first == 0 ? 1 : DRIVE_ALL, &closed);
 
-        cr_assert(got.len == whole.len && (got.len == 0 || memcmp(got.ptr, whole.ptr, got.len) == 0),
+        cr_assert(got.len == whole.len &&
+                      (got.len == 0 || memcmp(got.ptr, whole.ptr, got.len) == 0),
                   "%s, cut after %zu: %.*s", t->why, first, (int)got.len, got.ptr);
         cr_assert(eq(int, closed, whole_closed), "%s, cut after %zu", t->why, first);
         buf_free(&got);
@@ -113,7 +126,6 @@ Test(session, text_is_answered_alike_however_it_is_cut)
         talk_check(&text_talks[i]);
     }
 }
-
 
 Test(session, binary_is_answered_alike_however_it_is_cut)
 {
@@ -180,9 +192,11 @@ heard_value(struct drive *d, const char *key, const char *value, size_t len, con
     buf_free(&out);
 }
 
-/* Sizes around every bound: waiting, pinning, the direct read, one read, one page, several pages. */
-static const size_t large_sizes[] = { 2045, 2046, 2047, 2048, 2049, 4095, 4096, 4097, 8191, 8192, 8193,
-                                      65500, 65535, 65536, 65537, 131072, 300000, 1000000 };
+/* Sizes around every bound: waiting, pinning, the direct read, one read, one page, several pages.
+ */
+static const size_t large_sizes[] = { 2045,  2046,  2047,  2048,   2049,   4095,
+                                      4096,  4097,  8191,  8192,   8193,   65500,
+                                      65535, 65536, 65537, 131072, 300000, 1000000 };
 
 Test(session, values_of_any_size_arrive_whole_in_reads_of_any_size)
 {
@@ -432,8 +446,8 @@ Test(session, sessions_of_a_worker_take_turns)
     drive_node_init(&n, NULL);
     for (int i = 0; i < CLIENTS; i++) {
         drive_init(&d[i], &n, SESSION_AUTO);
-        snprintf(in[i], sizeof in[i], "set k%02d 0 0 5\r\nv%02d..\r\nget k%02d none\r\nmg k%02d v\r\n", i, i,
-                 i, i);
+        snprintf(in[i], sizeof in[i],
+                 "set k%02d 0 0 5\r\nv%02d..\r\nget k%02d none\r\nmg k%02d v\r\n", i, i, i, i);
     }
     for (bool more = true; more; at++) {
         more = false;
@@ -448,7 +462,8 @@ Test(session, sessions_of_a_worker_take_turns)
         char out[200];
 
         drive_say(&d[i], "", 0, DRIVE_ALL);
-        snprintf(out, sizeof out, "STORED\r\nVALUE k%02d 0 5\r\nv%02d..\r\nEND\r\nVA 5\r\nv%02d..\r\n", i, i, i);
+        snprintf(out, sizeof out,
+                 "STORED\r\nVALUE k%02d 0 5\r\nv%02d..\r\nEND\r\nVA 5\r\nv%02d..\r\n", i, i, i);
         heard_text(&d[i], out, "its own answers");
         drive_fini(&d[i]);
     }
@@ -509,7 +524,12 @@ Test(session, half_close_is_answered_first)
 
 Test(session, a_listener_may_insist_on_a_protocol)
 {
-    static const struct { enum session_accepts accepts; const char *in; size_t len; bool open; } row[] = {
+    static const struct {
+        enum session_accepts accepts;
+        const char *in;
+        size_t len;
+        bool open;
+    } row[] = {
         { SESSION_TEXT, "mn\r\n", 4, true },
         { SESSION_TEXT, binary_in, sizeof binary_in - 1, false },
         { SESSION_BINARY, "version\r\n", 9, false },
@@ -551,6 +571,44 @@ Test(session, a_very_long_get_line_is_read)
     drive_say(&d, in.ptr, in.len, DRIVE_ALL);
     heard_text(&d, "VALUE last 0 1\r\n1\r\nEND\r\n", "a long line");
     cr_expect(eq(i64, drive_metric(&n, M_READ_BUF_BYTES), WORKER_RX_BYTES));
+    buf_free(&in);
+    drive_fini(&d);
+    drive_node_fini(&n);
+}
+
+/* Some statistics are longer than the worker's buffer; they move to the connection as they are. */
+Test(session, a_very_long_answer_is_sent)
+{
+    static const char *const options[] = { "memory_limit=256m", NULL };
+    enum { ITEMS = 6000 };
+    struct drive_node n;
+    struct drive d;
+    struct buf in = { 0 };
+    size_t items = 0, longest = 0;
+
+    drive_node_init(&n, options);
+    drive_init(&d, &n, SESSION_AUTO);
+    for (int i = 0; i < ITEMS; i++) {
+        cr_assert(buf_printf(&in, "set %0200d 0 0 1 noreply\r\n1\r\n", i));
+    }
+    drive_say(&d, in.ptr, in.len, DRIVE_ALL);
+    for (int class = 1; class < 60; class ++) {
+        char line[64];
+
+        snprintf(line, sizeof line, "stats cachedump %d 0\r\nmn\r\n", class);
+        d.got.len = 0;
+        drive_say(&d, line, strlen(line), DRIVE_ALL);
+        cr_assert(buf_add(&d.got, "", 1));
+        for (const char *at = d.got.ptr; (at = strstr(at, "ITEM ")) != NULL; at++) {
+            items++;
+        }
+        cr_assert(strcmp(d.got.ptr + d.got.len - 10, "END\r\nMN\r\n") == 0 ||
+                      strncmp(d.got.ptr, "CLIENT_ERROR", 12) == 0,
+                  "class %d", class);
+        longest = d.got.len > longest ? d.got.len : longest;
+    }
+    cr_expect(eq(sz, items, ITEMS));
+    cr_expect(gt(sz, longest, WORKER_TX_BYTES));
     buf_free(&in);
     drive_fini(&d);
     drive_node_fini(&n);

@@ -15,7 +15,7 @@ void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 
 static unsigned calls;
-static bool     starving; /* every allocation fails */
+static bool starving; /* every allocation fails */
 
 void *
 __wrap_malloc(size_t n)
@@ -65,7 +65,10 @@ turn(struct drive *d, const char *in, size_t len)
 /* What an allocator costs, and what it may refuse, is not part of a request. */
 Test(session_allocs, a_request_allocates_nothing)
 {
-    static const struct { const char *why, *in; size_t len; } row[] = {
+    static const struct {
+        const char *why, *in;
+        size_t len;
+    } row[] = {
         { "get", "get small\r\n", 0 },
         { "a miss", "get none\r\n", 0 },
         { "multiget", "get small none large small large\r\n", 0 },
@@ -79,9 +82,11 @@ Test(session_allocs, a_request_allocates_nothing)
         { "mg", "mg small v t f k Oabc\r\nmg none v q\r\nmn\r\n", 0 },
         { "ms", "ms x 2 T100 q\r\nhi\r\nmn\r\n", 0 },
         { "ma and md", "ma n\r\nmd none q\r\n", 0 },
-        { "pipeline", "get small\r\nset x 0 0 1\r\n1\r\nget x large\r\nmg small\r\nget none\r\n", 0 },
+        { "pipeline", "get small\r\nset x 0 0 1\r\n1\r\nget x large\r\nmg small\r\nget none\r\n",
+          0 },
         { "binary get", "\x80\x00\0\x05\0\0\0\0\0\0\0\x05\0\0\0\1\0\0\0\0\0\0\0\0small", 29 },
-        { "binary set", "\x80\x01\0\1\x08\0\0\0\0\0\0\x0a\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0x1", 34 },
+        { "binary set",
+          "\x80\x01\0\1\x08\0\0\0\0\0\0\x0a\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0x1", 34 },
         { "binary noop", "\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", 24 },
     };
     static char large[100000];
@@ -92,7 +97,8 @@ Test(session_allocs, a_request_allocates_nothing)
     drive_node_init(&n, NULL);
     drive_init(&d, &n, SESSION_AUTO);
     memset(large, 'l', sizeof large);
-    cr_assert(buf_printf(&in, "set small 0 0 3\r\nabc\r\nset n 0 0 3\r\n100\r\nset large 0 0 %zu\r\n",
+    cr_assert(buf_printf(&in,
+                         "set small 0 0 3\r\nabc\r\nset n 0 0 3\r\n100\r\nset large 0 0 %zu\r\n",
                          sizeof large));
     cr_assert(buf_add(&in, large, sizeof large) && buf_add(&in, "\r\n", 2));
     drive_say(&d, in.ptr, in.len, DRIVE_ALL);

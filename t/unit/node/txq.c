@@ -1,16 +1,16 @@
-#include "drive.h"
 #include "node/txq.h"
+#include "drive.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LENT "lent bytes, "
-#define MORE "and more of them, "
-#define COPY "copied ones, "
-#define BLOB "a blob of its own, "
-#define REST "and the rest.\n"
+#define LENT  "lent bytes, "
+#define MORE  "and more of them, "
+#define COPY  "copied ones, "
+#define BLOB  "a blob of its own, "
+#define REST  "and the rest.\n"
 #define LARGE 100000
 
 /* A pinned item of LARGE bytes. */
