@@ -1,5 +1,6 @@
 #include "bench/load.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "bench/process.h"
 #include "net/dial.h"
 #include <errno.h>
@@ -37,6 +38,7 @@ struct conn {
     struct slot *slots;    /* ring of plan.depth */
     unsigned    first, used;
     uint32_t    value_left, tail_left; /* bytes of the value being received */
+    uint64_t    id;        /* verify: of the value's key */
     const char *expected;  /* verify: what value_left bytes must be; NULL: not compared */
     bool        value_wrong;
     bool        in_value;
@@ -67,8 +69,10 @@ static void
 load_complain(struct load *l, const char *what, struct slice about)
 {
     if (l->result->complaint[0] == '\0') {
-        snprintf(l->result->complaint, sizeof l->result->complaint, "%s: %.*s", what,
-                 (int)(about.len < 100 ? about.len : 100), about.ptr);
+        char quoted[LOG_QUOTE_MAX];
+
+        snprintf(l->result->complaint, sizeof l->result->complaint, "%s: %s", what,
+                 log_quote(about, quoted));
     }
 }
 
@@ -241,6 +245,7 @@ conn_value(struct load *l, struct conn *c, struct slot *s, const struct answer *
     } else if (a->flags != keys_flags(id)) {
         load_count_wrong(l, id, "wrong flags");
     } else {
+        c->id = id;
         c->expected = want.ptr;
     }
 }
@@ -254,8 +259,7 @@ conn_value_more(struct load *l, struct conn *c, struct slice *in)
     if (c->expected) {
         if (memcmp(in->ptr, c->expected, n) != 0 && !c->value_wrong) {
             c->value_wrong = true;
-            l->result->wrong++;
-            load_complain(l, "wrong bytes", slice_of(in->ptr, n < 20 ? n : 20));
+            load_count_wrong(l, c->id, "wrong bytes");
         }
         c->expected += n;
     }
@@ -308,6 +312,7 @@ conn_read(struct load *l, struct conn *c, struct slice *in)
 {
     for (;;) {
         struct answer a;
+        char quoted[LOG_QUOTE_MAX];
         size_t used = 0;
         bool many;
 
@@ -327,8 +332,8 @@ conn_read(struct load *l, struct conn *c, struct slice *in)
             }
             /* fall through */
         case DIALECT_LOST:
-            return err_set(l->detail, ERR_CORRUPT, "%s: unexpected answer: %.*s", l->plan->place,
-                           (int)(in->len < 100 ? in->len : 100), in->ptr);
+            return err_set(l->detail, ERR_CORRUPT, "%s: unexpected answer: %s", l->plan->place,
+                           log_quote(*in, quoted));
         }
         *in = slice_from(*in, used);
     }

@@ -24,7 +24,7 @@ struct load_result {
     uint64_t    sets;
     uint64_t    errors;     /* answers that were errors */
     uint64_t    wrong;      /* verify: wrong key, flags, length or bytes */
-    char        complaint[160]; /* the first error or wrong value, or empty */
+    char        complaint[200]; /* the first error or wrong value, or empty */
     usec_t      elapsed;
     usec_t      client_cpu;
     usec_t      server_cpu; /* -1: unknown */

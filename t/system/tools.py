@@ -1,0 +1,158 @@
+#!/usr/bin/python3
+"""magpiectl and magpie-bench: what they print and how they exit."""
+
+import os
+import re
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+import tap  # noqa: E402
+from server import PROGRAM, Server, pattern, program_exists  # noqa: E402
+
+CTL = os.path.abspath(os.environ.get("MAGPIECTL", "./magpiectl"))
+BENCH = os.path.abspath(os.environ.get("MAGPIE_BENCH", "./magpie-bench"))
+DONE, NO, USAGE, FAILED = range(4)
+QUICK = ("--seconds", "0.2", "--warmup", "0.05", "--connections", "5")
+
+
+def tool(*words, text=b""):
+    """Exit code, standard output, standard error."""
+    done = subprocess.run(words, input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def place(s):
+    """What -s is given."""
+    return "127.0.0.1:%d" % s.port
+
+
+def ctl_values(s):
+    """get, set, delete, flush."""
+    def ctl(*words, text=b""):
+        return tool(CTL, "-s", place(s), *words, text=text)
+    tap.is_(ctl("set", "a", "hello world"), (DONE, b"", b""), "set")
+    tap.is_(ctl("get", "a"), (DONE, b"hello world", b""), "get prints the bytes alone")
+    data = bytes(range(256)) * 1000
+    tap.is_(ctl("set", "bin", "-", text=data)[0], DONE, "set reads standard input")
+    tap.is_(ctl("get", "bin"), (DONE, data, b""), "all of it comes back")
+    tap.is_(ctl("set", "t", "x", "--ttl", "100")[0], DONE, "set with a time to live")
+    tap.is_(s.once(b"mg t t\r\n"), pattern(rb"HD t(100|9\d)\r\n"), "it has one")
+    code, out, err = ctl("get", "none")
+    tap.ok(code == NO and out == b"" and b"none" in err, "get of a missing key", (code, out, err))
+    tap.is_([ctl("delete", "a")[0], ctl("delete", "a")[0]], [DONE, NO], "delete twice")
+    tap.is_([ctl("flush")[0], ctl("get", "bin")[0]], [DONE, NO], "flush")
+    code, out, err = ctl("set", "big", "-", text=b"x" * 2000000)
+    tap.ok(code == FAILED and b"too large" in err, "a value that is too large", (code, err))
+    tap.is_(ctl("set", "--", "-k", "-v")[0], DONE, "a key that looks like an option")
+    tap.is_(ctl("get", "--", "-k")[1], b"-v", "is stored")
+
+
+def ctl_looks(s):
+    """status, stats, version."""
+    code, out, _ = tool(CTL, "-s", place(s), "status")
+    tap.ok(code == DONE and b"pid %d," % s.pid in out and b"items" in out, "status", out)
+    code, out, _ = tool(CTL, "-s", place(s), "stats")
+    tap.ok(code == DONE and b"pid %d\n" % s.pid in out, "stats", out)
+    code, out, _ = tool(CTL, "-s", place(s), "stats", "settings")
+    tap.ok(code == DONE and out.startswith(b"maxbytes "), "stats settings", out)
+    tap.is_(tool(CTL, "-s", place(s), "stats", "detail")[0], FAILED, "stats that answers an error")
+    tap.is_(tool(CTL, "-s", place(s), "version"), (DONE, pattern_of(s), b""), "version")
+
+
+def pattern_of(s):
+    """The version that the server itself tells."""
+    return s.once(b"version\r\n").replace(b"VERSION ", b"").replace(b"\r\n", b"\n")
+
+
+def ctl_usage(s):
+    """Wrong words are told from a server that is not there."""
+    here = ("-s", place(s))
+    for name, words, want in [
+            ("no verb", here, USAGE), ("unknown verb", here + ("frob",), USAGE),
+            ("a word is missing", here + ("get",), USAGE),
+            ("a word too many", here + ("get", "a", "b"), USAGE),
+            ("unknown option", here + ("--frob",), USAGE),
+            ("option without value", ("version", "-s"), USAGE),
+            ("a key with a blank", here + ("get", "a b"), USAGE),
+            ("a key of 251 bytes", here + ("get", "k" * 251), USAGE),
+            ("a key that smuggles a command", here + ("get", "a\r\nflush_all"), USAGE),
+            ("a name that smuggles one", here + ("stats", "x\r\nflush_all"), USAGE),
+            ("a wrong time to live", here + ("set", "k", "v", "--ttl", "x"), USAGE),
+            ("a time to live for get", here + ("get", "k", "--ttl", "5"), USAGE),
+            ("help", ("--help",), DONE),
+            ("nobody listens", ("-s", "127.0.0.1:1", "version"), FAILED),
+            ("no such socket", ("-s", "/nonexistent/socket", "version"), FAILED)]:
+        code, out, err = tool(CTL, *words)
+        tap.ok(code == want and (out if want == DONE else err), "magpiectl: " + name,
+               (code, out, err))
+
+
+def bench_loads(s):
+    """Every protocol, verified."""
+    for protocol in ("text", "meta", "binary"):
+        for multi in ("1", "10"):
+            code, out, err = tool(BENCH, "-s", place(s), "--protocol", protocol, "--multi", multi,
+                                  "--keys", "500", "--value-size", "0-3000", "--depth", "4",
+                                  "--gets", "70", "--verify", "--pid", str(s.pid), *QUICK)
+            found = re.search(rb"(\d+) keys fetched, 100.00 % of them hits, and (\d+) stored", out)
+            tap.ok(code == 0 and found and int(found[1]) > 0 and int(found[2]) > 0 and
+                   b"server CPU: " in out, "%s, %s keys a get" % (protocol, multi),
+                   (code, out, err))
+    before = s.once(b"stats\r\n").split(b"cmd_set ")[1].split()[0]
+    code, out, err = tool(BENCH, "-s", place(s), "--keys", "777", "--gets", "100", "--zipf", "1",
+                          *QUICK)
+    after = s.once(b"stats\r\n").split(b"cmd_set ")[1].split()[0]
+    tap.is_((code, int(after) - int(before)), (0, 777), "prefill stores every key once")
+
+
+def bench_notices(s):
+    """A server that forgets, mixes up or refuses is not a fast server."""
+    tool(BENCH, "-s", place(s), "--keys", "50", *QUICK)
+    for protocol in ("text", "meta", "binary"):
+        for name, options in [("wrong bytes", ("--seed", "2")),
+                              ("wrong length", ("--value-size", "101"))]:
+            code, out, _ = tool(BENCH, "-s", place(s), "--keys", "50", "--no-prefill", "--verify",
+                                "--protocol", protocol, "--gets", "100", *options, *QUICK)
+            tap.ok(code == 1 and name.encode() + b": " in out, "%s: %s" % (protocol, name),
+                   (code, out))
+    code, _, err = tool(BENCH, "-s", place(s), "--keys", "5", "--value-size", "2000000", *QUICK)
+    tap.ok(code == 1 and b"too large" in err, "values that are refused", (code, err))
+    tap.is_(tool(BENCH, "-s", "127.0.0.1:1", *QUICK)[0], 1, "magpie-bench: nobody listens")
+    for words in (("--multi", "0"), ("--frob",), ("--seed",), ("word",), ("--protocol", "x"),
+                  ("--seconds", "0"), ("--value-size", "9-1"), ("compare", "--", "a"),
+                  ("compare", "-s", "x", "--", "a", "--", "b")):
+        tap.is_(tool(BENCH, *words)[0], USAGE, "magpie-bench: usage of %s" % " ".join(words))
+
+
+def bench_compares():
+    """compare starts both servers, and leaves none behind."""
+    user = "-u root " if os.geteuid() == 0 else ""
+    server = "%s %s-t 1" % (PROGRAM, user)
+    code, out, err = tool(BENCH, "compare", "--rounds", "2", "--keys", "100", *QUICK, "--", server,
+                          "--", server)
+    tap.ok(code == 0 and out.count(b"\nround ") == 2 and b"A/B operations/s: median " in out,
+           "compare", (code, out, err))
+    code, out, err = tool(BENCH, "compare", "--row", "x", "--rounds", "1", "--keys", "100", *QUICK,
+                          "--", server, "--", server)
+    tap.ok(code == 0 and out.count(b"|") == 8 and out.startswith(b"| x |"), "compare --row",
+           (code, out, err))
+    code, out, err = tool(BENCH, "compare", *QUICK, "--", server, "--", "false")
+    tap.ok(code == 1 and b"ended at once" in err, "compare with a server that does not start",
+           (code, out, err))
+
+
+def main():
+    """Every function of this file."""
+    program_exists()
+    with Server() as s:
+        for function in (ctl_values, ctl_looks, ctl_usage, bench_loads, bench_notices):
+            tap.guarded(function, s)
+    tap.guarded(bench_compares)
+    tap.done()
+
+
+main()
