@@ -112,6 +112,22 @@ get_change(struct worker *w, const struct command *c, struct store_txn *t,
     get_value(w, c, &t->hit, r);
 }
 
+/* The item is there now, and empty: its client has won. */
+static void
+get_created(struct worker *w, const struct command *c, struct store_txn *t, struct reply *r)
+{
+    get_describe(w, &t->hit, r);
+    if (exec_has(c, 'T') && c->meta.ttl_first) {
+        r->ttl = exec_ttl(w, exec_expiry(w, c->meta.vivify_ttl));
+    }
+    r->sent = false;
+    r->won = true;
+    r->code = exec_has(c, 'v') ? RPL_HIT : RPL_DONE;
+    if (!exec_has(c, 'u')) {
+        store_bump(t);
+    }
+}
+
 static void
 get_locked(struct worker *w, const struct command *c, const struct store_hit *before,
            struct reply *r)
@@ -129,10 +145,7 @@ get_locked(struct worker *w, const struct command *c, const struct store_hit *be
         r->code = RPL_MISS;
     } else if (get_vivify(w, c, &t)) {
         created = true;
-        get_describe(w, &t.hit, r);
-        r->sent = false;
-        r->won = true;
-        r->code = exec_has(c, 'v') ? RPL_HIT : RPL_DONE;
+        get_created(w, c, &t, r);
     } else {
         r->code = RPL_NO_MEMORY_ITEM;
     }

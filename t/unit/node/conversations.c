@@ -364,6 +364,9 @@ Test(conversations, meta_recache)
           "VA 0 t30 W\r\n\r\n" },
         { "vivified already over", "mg k N-1 t\r\nmg k\r\n", "HD t0 W\r\nEN\r\n" },
         { "vivify: T overrides", "mg k N30 T20 t\r\n", "HD t20 W\r\n" },
+        { "vivify: t before T", "mg k N30 t T20\r\nmg k t\r\n", "HD t30 W\r\nHD t20 Z\r\n" },
+        { "vivify is an access", "mg k N30 h\r\nmg k h\r\n", "HD h0 W\r\nHD h1 Z\r\n" },
+        { "vivify with u is none", "mg k N30 u\r\nmg k h\r\n", "HD W\r\nHD h0 Z\r\n" },
         { "a set gives the token back", "mg k N30\r\nset k 0 0 1\r\nx\r\nmg k N30 v\r\n",
           "HD W\r\n" S "VA 1\r\nx\r\n" },
         { "recache: one wins", "set k 0 20 1\r\nx\r\nmg k R30\r\nmg k R30\r\nmg k\r\n", S
