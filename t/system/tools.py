@@ -13,7 +13,7 @@ import tap  # noqa: E402
 from server import PROGRAM, Server, pattern, program_exists  # noqa: E402
 
 CTL = os.path.abspath(os.environ.get("MAGPIECTL", "./magpiectl"))
-BENCH = os.path.abspath(os.environ.get("MAGPIE_BENCH", "./magpie-bench"))
+BENCH = os.path.abspath(os.environ.get("MAGPIEBENCH", "./magpie-bench"))
 DONE, NO, USAGE, FAILED = range(4)
 QUICK = ("--seconds", "0.2", "--warmup", "0.05", "--connections", "5")
 
