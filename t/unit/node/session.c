@@ -357,6 +357,65 @@ Test(session, a_client_that_does_not_read_is_not_listened_to)
     drive_node_fini(&n);
 }
 
+/*
+ * A batch for whose answers there is no room is cut short, and what is left of it is input again:
+ * whatever that is, and whatever the input ends with.
+ */
+Test(session, a_batch_without_room_goes_on_later)
+{
+    static const struct {
+        const char *why, *line, *tail, *rest, *end;
+        size_t len, times, values;
+    } row[] = {
+        { "keys of one line", "get k k k k k k k k k k\r\n", "", "", "", 4000, 30, 10 },
+        { "values from the slab", "get k\r\n", "", "", "", 100000, 60, 1 },
+        { "half a command behind", "get k\r\n", "versi", "on\r\n", "VERSION", 100000, 30, 1 },
+        { "half a value to swallow behind", "get k\r\n", "set k x 0 6\r\n123", "456\r\nmn\r\n",
+          "CLIENT_ERROR bad command line format\r\nMN\r\n", 100000, 30, 1 },
+        { "half a value to store behind", "get k\r\n", "set n 0 0 6\r\n123", "456\r\nmn\r\n",
+          "STORED\r\nMN\r\n", 100000, 30, 1 },
+        { "quit behind", "get k\r\n", "quit\r\nmn\r\n", "", "", 100000, 30, 1 },
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        char *value = pattern_new(row[i].len, 0), head[64], *at;
+        struct drive_node n;
+        struct drive d;
+        struct buf in = { 0 };
+
+        drive_node_init(&n, NULL);
+        drive_init(&d, &n, SESSION_AUTO);
+        say_large(&d, "k", value, row[i].len, DRIVE_ALL);
+        for (size_t j = 0; j < row[i].times; j++) {
+            cr_assert(buf_printf(&in, "%s", row[i].line));
+        }
+        cr_assert(buf_printf(&in, "%s", row[i].tail));
+        cr_assert(eq(sz, drive_turn(&d, in.ptr, in.len, DRIVE_ALL, 8), in.len), "%s", row[i].why);
+        cr_expect(session_has_work(d.session), "%s", row[i].why);
+        drive_say(&d, "", 0, DRIVE_ALL);
+        drive_say(&d, row[i].rest, strlen(row[i].rest), DRIVE_ALL);
+        cr_assert(buf_add(&d.got, "", 1));
+        at = d.got.ptr + strlen("STORED\r\n");
+        snprintf(head, sizeof head, "VALUE k 0 %zu\r\n", row[i].len);
+        for (size_t j = 0; j < row[i].times * row[i].values; j++) {
+            cr_assert(strncmp(at, head, strlen(head)) == 0, "%s: %zu: %.40s", row[i].why, j, at);
+            at += strlen(head);
+            cr_assert(memcmp(at, value, row[i].len) == 0, "%s: %zu", row[i].why, j);
+            at += row[i].len + 2;
+            if ((j + 1) % row[i].values == 0) {
+                cr_assert(strncmp(at, "END\r\n", 5) == 0, "%s: %zu", row[i].why, j);
+                at += 5;
+            }
+        }
+        cr_expect(strncmp(at, row[i].end, strlen(row[i].end)) == 0, "%s: %s", row[i].why, at);
+        cr_expect(row[i].end[0] != '\0' || *at == '\0', "%s: %s", row[i].why, at);
+        free(value);
+        buf_free(&in);
+        drive_fini(&d);
+        drive_node_fini(&n);
+    }
+}
+
 /* Many libraries send 10,000 quiet requests before they read a byte; no answer, no wait. */
 Test(session, quiet_misses_of_any_number_are_taken)
 {
