@@ -93,7 +93,6 @@ boot_turn_end(void *arg)
         b->graceful = request == NODE_REQUEST_STOP_GRACEFUL;
         loop_stop(&b->loop);
     }
-    log_set_verbosity((int)SETTINGS_LIVE(b->settings->admin.verbosity));
     door_check(&b->door);
 }
 

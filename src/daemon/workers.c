@@ -28,6 +28,7 @@ struct thread {
     pthread_t       id;
     bool            started;
     bool            draining;
+    int64_t         verbosity; /* what the log was told last */
     _Atomic int     wish; /* enum wish */
 };
 
@@ -80,7 +81,13 @@ thread_turn_end(void *arg)
 {
     struct thread *t = arg;
     struct node *n = t->worker->node;
+    int64_t verbosity = SETTINGS_LIVE(n->settings->admin.verbosity);
 
+    if (verbosity != t->verbosity) {
+        /* A client said "verbosity"; the log is not the node's to touch. */
+        t->verbosity = verbosity;
+        log_set_verbosity((int)verbosity);
+    }
     if (atomic_load_explicit(&n->request, memory_order_relaxed) != NODE_REQUEST_NONE) {
         t->all->config.requested(t->all->config.arg);
     }
@@ -124,6 +131,7 @@ thread_init(struct thread *t, struct workers *all)
     err_t e;
 
     t->all = all;
+    t->verbosity = SETTINGS_LIVE(all->config.node->settings->admin.verbosity);
     t->worker = node_add_worker(all->config.node);
     if (t->worker == NULL) {
         return ERR_NOMEM;
