@@ -178,6 +178,7 @@ exec_meta_get(struct worker *w, const struct command *c, struct item *item, stru
     /* Most readers change nothing but the access time: no lock for them. */
     found = store_get(w->ctx, c->key, c->hash, options, &h);
     if (found != STORE_HIT && exec_has(c, 'N')) {
+        exec_count_gone(w, found); /* and is gone: nobody will meet it again */
         get_locked(w, c, NULL, r);
     } else if (found == STORE_HIT && get_wins(w, c, &h)) {
         if (h.pinned) {
@@ -294,15 +295,18 @@ void
 exec_meta_debug(struct worker *w, const struct command *c, struct item *item, struct reply *r)
 {
     char key[BASE64_TEXT_LEN(KEY_MAX)];
-    struct store_hit h;
     uint32_t now = store_seconds(w->ctx);
+    enum store_found found;
+    struct store_hit h;
     size_t len;
     bool ok;
 
     (void)item; /* it brings no value */
     metric_add(&w->metrics, M_CMD_META, 1);
     r->key_binary = c->key_binary;
-    if (store_get(w->ctx, c->key, c->hash, STORE_PEEK | STORE_NO_VALUE, &h) != STORE_HIT) {
+    found = store_get(w->ctx, c->key, c->hash, STORE_PEEK | STORE_NO_VALUE, &h);
+    if (found != STORE_HIT) {
+        exec_count_gone(w, found);
         r->code = RPL_MISS;
         return;
     }

@@ -268,7 +268,6 @@ put_run(struct worker *w, const struct command *c, const struct put *p, struct i
     uint8_t class_id = *item ? item_class(w->node->store, *item) : 0;
 
     store_lock(w->ctx, c->key, c->hash, &t);
-    exec_count_gone(w, t.found);
     code = put_decide(p, c, &t, &stale);
     if (code == RPL_STORED) {
         code = put_joins(p) && t.old ? put_join(w, c, p, &t, *item)

@@ -94,7 +94,11 @@ Test(counters, retrieval)
         { "", "mg a T30\r\n", "cmd_get=1 get_misses=1" },
         { "", "mg a N30\r\n", "cmd_get=1 get_hits=1 curr_items=1 total_items=1" },
         { A "md a I\r\n", "mg a v\r\n", "cmd_get=1 get_hits=1" },
+        { GONE, "mg a N30\r\n", "cmd_get=1 get_hits=1 get_expired=1 total_items=1" },
+        { GONE, "gat 0 a\r\n", "cmd_touch=1 get_expired=1 touch_misses=1 curr_items=-1" },
+        { GONE, "touch a 0\r\n", "cmd_touch=1 get_expired=1 touch_misses=1 curr_items=-1" },
         { A, "me a\r\n", "cmd_meta=1" },
+        { GONE, "me a\r\n", "cmd_meta=1 get_expired=1 curr_items=-1" },
         { "", "me a\r\n", "cmd_meta=1" },
         { "", "mn\r\n", "" },
     };
@@ -107,6 +111,8 @@ Test(counters, storing)
     static const struct move row[] = {
         { "", A, "cmd_set=1 curr_items=1 total_items=1" },
         { A, A, "cmd_set=1 total_items=1" },
+        { GONE, A, "cmd_set=1 total_items=1" },
+        { GONE, "replace a 0 0 1\r\n1\r\n", "cmd_set=1 curr_items=-1" },
         { A, "add a 0 0 1\r\n1\r\n", "cmd_set=1" },
         { "", "add a 0 0 1\r\n1\r\n", "cmd_set=1 curr_items=1 total_items=1" },
         { "", "replace a 0 0 1\r\n1\r\n", "cmd_set=1" },
@@ -146,6 +152,9 @@ Test(counters, changing)
         { A, "ma a MD\r\n", "decr_hits=1" },
         { "", "ma a\r\n", "incr_misses=1" },
         { "", "ma a N0\r\n", "curr_items=1 total_items=1" },
+        { GONE, "delete a\r\n", "get_expired=1 delete_misses=1 curr_items=-1" },
+        { GONE, "incr a 1\r\n", "get_expired=1 incr_misses=1 curr_items=-1" },
+        { GONE, "ma a\r\n", "get_expired=1 incr_misses=1 curr_items=-1" },
         { A, "flush_all\r\n", "cmd_flush=1" },
         { A, "flush_all 100\r\n", "cmd_flush=1" },
     };
