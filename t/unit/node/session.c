@@ -32,6 +32,8 @@ static const struct talk text_talks[] = {
       "CLIENT_ERROR bad data chunk\r\nEND\r\n", 0, false },
     { "a bad data chunk leaves the old value", "set k 0 0 1\r\n1\r\nset k 0 0 1\r\n2xxget k\r\n",
       "STORED\r\nCLIENT_ERROR bad data chunk\r\nVALUE k 0 1\r\n1\r\nEND\r\n", 0, false },
+    { "a data chunk that ends with half a line end", "set k 0 0 1\r\n1x\nset k 0 0 1\r\n1\rxmn\r\n",
+      "CLIENT_ERROR bad data chunk\r\nCLIENT_ERROR bad data chunk\r\nMN\r\n", 0, false },
     { "noreply says nothing",
       "set k 0 0 1 noreply\r\n1\r\ndelete x noreply\r\nincr k 4 noreply\r\nget k\r\n",
       "VALUE k 0 1\r\n5\r\nEND\r\n", 0, false },
@@ -226,26 +228,29 @@ Test(session, values_of_any_size_arrive_whole_in_reads_of_any_size)
 /* A large value whose end is wrong leaves the old one, and what follows is a command again. */
 Test(session, a_streamed_value_with_a_wrong_end_is_refused)
 {
+    static const char *const ends[] = { "__", "\r_", "_\n", "\n\r", "\r\r" };
     size_t len = 100000;
     char *value = pattern_new(len, 0);
-    struct drive_node n;
-    struct drive d;
-    struct buf in = { 0 };
 
-    drive_node_init(&n, NULL);
-    drive_init(&d, &n, SESSION_AUTO);
-    say(&d, "set k 0 0 1\r\n1\r\n");
-    cr_assert(buf_printf(&in, "set k 0 0 %zu\r\n%s__get k\r\n", len, value));
-    for (size_t cut = 1000; cut < 70000; cut += 6900) {
-        drive_say(&d, in.ptr, in.len, cut);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        for (size_t cut = 1000; cut < 140000; cut += 6900) {
+            struct drive_node n;
+            struct drive d;
+            struct buf in = { 0 };
+
+            drive_node_init(&n, NULL);
+            drive_init(&d, &n, SESSION_AUTO);
+            cr_assert(buf_printf(&in, "set k 0 0 1\r\n1\r\nset k 0 0 %zu\r\n%s%sget k\r\n", len,
+                                 value, ends[i]));
+            drive_say(&d, in.ptr, in.len, cut);
+            heard_text(&d, "STORED\r\nCLIENT_ERROR bad data chunk\r\nVALUE k 0 1\r\n1\r\nEND\r\n",
+                       "wrong end");
+            buf_free(&in);
+            drive_fini(&d);
+            drive_node_fini(&n);
+        }
     }
-    d.got.len = 0;
-    drive_say(&d, in.ptr, in.len, DRIVE_ALL);
-    heard_text(&d, "CLIENT_ERROR bad data chunk\r\nVALUE k 0 1\r\n1\r\nEND\r\n", "wrong end");
-    buf_free(&in);
     free(value);
-    drive_fini(&d);
-    drive_node_fini(&n);
 }
 
 /* No stale data survives a set that could not be stored, and the connection goes on. */
@@ -577,6 +582,29 @@ Test(session, half_close_is_answered_first)
     (void)drive_turn(&d, "", 0, 0, DRIVE_ALL);
     cr_expect(d.session == NULL);
     heard_text(&d, "STORED\r\nVALUE k 0 1\r\n1\r\nEND\r\n", "half-close");
+    drive_fini(&d);
+    drive_node_fini(&n);
+}
+
+/* ... even if it was more than one turn's work. */
+Test(session, half_close_waits_for_a_long_pipeline)
+{
+    static const char *const options[] = { "reqs_per_event=1", NULL };
+    static char in[4 * 300 + 1];
+    struct drive_node n;
+    struct drive d;
+
+    for (int i = 0; i < 300; i++) {
+        memcpy(in + 4 * i, "mn\r\n", 4);
+    }
+    drive_node_init(&n, options);
+    drive_init(&d, &n, SESSION_AUTO);
+    cr_assert(eq(sz, drive_turn(&d, in, sizeof in - 1, DRIVE_ALL, DRIVE_ALL), sizeof in - 1));
+    session_rx_end(d.session);
+    cr_expect(not(session_is_over(d.session)));
+    drive_say(&d, "", 0, DRIVE_ALL);
+    cr_expect(eq(sz, d.got.len, sizeof in - 1));
+    cr_expect(d.session == NULL);
     drive_fini(&d);
     drive_node_fini(&n);
 }
