@@ -22,6 +22,14 @@ PROGRAM = os.path.abspath(os.environ.get("MAGPIED", "./magpied"))
 REFERENCE = os.path.basename(os.path.realpath(PROGRAM)).startswith("memcached")
 DEADLINE = float(os.environ.get("TEST_DEADLINE", "10"))  # seconds for any single answer
 
+
+
+def _sanitized():
+    with open(PROGRAM, "rb") as program:
+        return b"__asan_init" in program.read()
+
+
+SANITIZED = os.path.isfile(PROGRAM) and _sanitized()  # its memory says nothing then
 NEW = "1.6.18 differs from 1.6.45"
 OURS = "memcached differs from us"
 
