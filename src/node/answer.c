@@ -60,6 +60,7 @@ answer_value(struct worker *w, struct txq *q, const struct command *c, const str
             return false;
         }
     }
+    assert(w->tx_used + PROTO_TAIL_MAX <= WORKER_TX_BYTES);
     if (c->protocol == PROTO_TEXT) {
         w->tx_used += text_write_tail(c, r, w->tx + w->tx_used);
     } else if (c->protocol == PROTO_META) {
@@ -73,6 +74,7 @@ answer_write(struct worker *w, struct txq *q, const struct command *c, const str
 {
     char *out = w->tx + w->tx_used;
 
+    assert(w->tx_used + PROTO_HEAD_MAX + PROTO_TAIL_MAX <= WORKER_TX_BYTES);
     switch (c->protocol) {
     case PROTO_TEXT:
         w->tx_used += text_write_head(c, r, out);

@@ -84,6 +84,7 @@ value_take(struct dialog *d, struct command *c, const struct worker_mark *mark)
 {
     uint64_t trail = command_trail(c);
 
+    assert(!d->pending && d->swallow == 0);
     if (trail <= d->in.rest.len) {
         const char *end = d->in.rest.ptr + c->value_len;
 
@@ -156,6 +157,7 @@ dialog_stream(struct dialog *d)
     struct reply r = { 0 };
     struct item *item = p->item;
 
+    assert(item && d->swallow == 0);
     d->in.rest = slice_from(d->in.rest, pending_write(w, p, d->in.rest));
     d->active = d->worker->now;
     if (p->cursor.left > 0) {
@@ -366,6 +368,7 @@ dialog_work(struct dialog *d)
 void
 dialog_run(struct dialog *d)
 {
+    assert(d->worker->holder);
     d->work = false;
     if (d->speaks == DIALOG_UNKNOWN && d->in.rest.len > 0) {
         dialog_negotiate(d);

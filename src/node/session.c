@@ -116,6 +116,7 @@ session_park(struct session *s)
     struct dialog *d = &s->dialog;
     bool ok = true;
 
+    assert(!d->worker->holder || d->worker->holder == s);
     if (!input_keep(&d->in)) {
         dialog_fail(d, M_READ_BUF_OOM);
         ok = false;
@@ -196,10 +197,11 @@ session_rx(struct session *s, size_t n, usec_t now)
     if (n == 0) {
         return;
     }
-    assert(!w->holder || w->holder == s);
+    assert(!d->closing && !s->ended && (!w->holder || w->holder == s));
     w->holder = s;
     metric_add(&w->metrics, M_BYTES_READ, (int64_t)n);
     if (s->rx_target == RX_ITEM) {
+        assert(d->pending && n < d->pending->cursor.left);
         value_cursor_advance(&d->pending->cursor, w->node->store, n);
         d->active = now;
     } else {

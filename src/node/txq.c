@@ -70,6 +70,7 @@ segment_free(struct txq *q, struct txq_pool *p, struct txq_segment *s)
     case TXQ_LENT:
         break;
     case TXQ_BLOCK:
+        assert(s->u.bytes.block->refs > 0 && q->heap_bytes >= s->u.bytes.block->cap);
         if (--s->u.bytes.block->refs == 0) {
             q->heap_bytes -= s->u.bytes.block->cap;
             free(s->u.bytes.block);
@@ -110,6 +111,7 @@ txq_lend(struct txq *q, struct txq_pool *p, const char *bytes, size_t n)
 {
     struct txq_segment *s = q->last;
 
+    assert(bytes || n == 0);
     if (n == 0) {
         return true;
     }
@@ -185,6 +187,7 @@ txq_copy(struct txq *q, struct txq_pool *p, const char *bytes, size_t n)
         b->refs++;
         segment_append(q, s);
     }
+    assert(b->used + n <= b->cap);
     b->used += n;
     s->left += n;
     q->bytes += n;
@@ -236,6 +239,7 @@ txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, int ma
 {
     int count = 0;
 
+    assert(max > 0);
     for (const struct txq_segment *s = q->first; s && count < max; s = s->next) {
         if (s->kind == TXQ_ITEM) {
             int spans = value_cursor_iov(&s->u.cursor, store_of(p->ctx), iov + count, max - count);
@@ -263,6 +267,7 @@ segment_advance(struct txq *q, struct txq_pool *p, struct txq_segment *s, size_t
 {
     const struct store *store = store_of(p->ctx);
 
+    assert(n <= s->left);
     s->left -= n;
     if (s->kind != TXQ_ITEM) {
         s->u.bytes.ptr += n;
