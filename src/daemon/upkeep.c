@@ -45,11 +45,10 @@ upkeep_main(void *arg)
     panic_thread_start();
     pthread_mutex_lock(&u->lock);
     while (!u->stop) {
-        usec_t shift = atomic_load_explicit(&u->node->clock_shift, memory_order_relaxed);
         usec_t sleep;
 
         pthread_mutex_unlock(&u->lock);
-        store_turn(u->ctx, clock_now() + shift);
+        store_turn(u->ctx, node_time(u->node, clock_now()));
         sleep = store_tick(u->ctx, UPKEEP_BUDGET);
         sleep = sleep < UPKEEP_SLEEP_MIN ? UPKEEP_SLEEP_MIN : sleep;
         pthread_mutex_lock(&u->lock);

@@ -44,9 +44,8 @@ static usec_t
 thread_turn(void *arg, usec_t now)
 {
     struct thread *t = arg;
-    struct node *n = t->worker->node;
 
-    now += atomic_load_explicit(&n->clock_shift, memory_order_relaxed);
+    now = node_time(t->worker->node, now);
     worker_turn(t->worker, now);
     return now;
 }

@@ -249,20 +249,33 @@ exec_sasl(struct worker *w, const struct command *c, struct item *item, struct r
     r->code = RPL_BIN_AUTH;
 }
 
-/* For tests of a debug build: "debugtime N" puts the clock N seconds forward. */
+/*
+ * For tests of a debug build: "debugtime N" puts the clock N seconds forward, "debugtime p" stops
+ * it and "debugtime r" lets it go on.  A clock that was stopped jumps to where it would have been.
+ */
 static void
 exec_debugtime(struct worker *w, const struct command *c, struct item *item, struct reply *r)
 {
     (void)item;
 #ifdef MAGPIE_DEBUG
+    struct slice what = args_trim(c->args);
+    struct node *n = w->node;
     int32_t seconds;
 
-    if (!num_parse_i32(args_trim(c->args), &seconds)) {
-        r->code = RPL_ERROR;
-        return;
-    }
-    atomic_fetch_add_explicit(&w->node->clock_shift, seconds * USEC_PER_SEC, memory_order_relaxed);
     r->code = RPL_OK;
+    if (slice_is(what, "p")) {
+        atomic_store_explicit(&n->clock_held, w->now, memory_order_relaxed);
+    } else if (slice_is(what, "r")) {
+        atomic_store_explicit(&n->clock_held, 0, memory_order_relaxed);
+    } else if (num_parse_i32(what, &seconds)) {
+        atomic_fetch_add_explicit(&n->clock_shift, seconds * USEC_PER_SEC, memory_order_relaxed);
+        if (atomic_load_explicit(&n->clock_held, memory_order_relaxed) != 0) {
+            atomic_fetch_add_explicit(&n->clock_held, seconds * USEC_PER_SEC,
+                                      memory_order_relaxed);
+        }
+    } else {
+        r->code = RPL_ERROR;
+    }
 #else
     (void)w;
     (void)c;

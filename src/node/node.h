@@ -48,7 +48,8 @@ struct node {
     _Atomic int           baseline_lock;
     _Atomic int           request;    /* enum node_request */
     _Atomic int           accepting;  /* 1 while listeners accept */
-    _Atomic int64_t       clock_shift; /* usec; debugtime; the daemon adds it to the clock */
+    _Atomic int64_t       clock_shift; /* usec; debugtime: see node_time() */
+    _Atomic int64_t       clock_held;  /* usec_t; debugtime stopped the clock here; 0: it runs */
 };
 
 /* Makes a node: the store, the registries.  Takes nothing, keeps settings.  Gives. */
@@ -58,6 +59,16 @@ void node_free(struct node *n);
 
 /* The next worker; NULL without memory.  Kept and freed by the node. */
 struct worker *node_add_worker(struct node *n);
+
+/* The time of day that the node believes in, when really it is now: see debugtime.  Any
+ * thread. */
+static inline usec_t
+node_time(const struct node *n, usec_t now)
+{
+    usec_t held = atomic_load_explicit(&n->clock_held, memory_order_relaxed);
+
+    return held != 0 ? held : now + atomic_load_explicit(&n->clock_shift, memory_order_relaxed);
+}
 
 /* Sums all rows.  Any thread. */
 void node_metrics(struct node *n, struct metrics_sum *ret);

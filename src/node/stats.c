@@ -1,6 +1,7 @@
 #include "node/stats.h"
 #include "base/base64.h"
 #include "base/num.h"
+#include "base/spin.h"
 #include "node/conns.h"
 #include "node/prefixes.h"
 #include "proto/binary.h"
@@ -96,7 +97,9 @@ sink_finish(struct stats_sink *s, struct reply *r)
 static void
 baseline_lock(struct node *n)
 {
-    while (atomic_exchange_explicit(&n->baseline_lock, 1, memory_order_acquire) != 0) {
+    for (unsigned round = 0;
+         atomic_exchange_explicit(&n->baseline_lock, 1, memory_order_acquire) != 0; round++) {
+        spin_pause(round);
     }
 }
 

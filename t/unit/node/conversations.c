@@ -648,3 +648,28 @@ Test(conversations, no_memory)
     drive_fini(&d);
     drive_node_fini(&n);
 }
+
+#ifdef MAGPIE_DEBUG
+/* Tests of a whole daemon move its clock instead of waiting. */
+Test(conversations, debugtime)
+{
+    static const usec_t real = DRIVE_START + 5 * USEC_PER_SEC;
+    struct drive_node n;
+    struct drive d;
+
+    drive_node_init(&n, NULL);
+    drive_init(&d, &n, SESSION_AUTO);
+    say(&d, "debugtime 10\r\n");
+    cr_expect(eq(i64, node_time(n.node, real), real + 10 * USEC_PER_SEC));
+    say(&d, "debugtime p\r\n");
+    cr_expect(eq(i64, node_time(n.node, real), DRIVE_START));
+    say(&d, "debugtime 3\r\ndebugtime x\r\n");
+    cr_expect(eq(i64, node_time(n.node, real), DRIVE_START + 3 * USEC_PER_SEC));
+    say(&d, "debugtime r\r\n");
+    cr_expect(eq(i64, node_time(n.node, real), real + 13 * USEC_PER_SEC));
+    cr_assert(buf_add(&d.got, "", 1));
+    cr_expect(eq(str, d.got.ptr, "OK\r\nOK\r\nOK\r\nERROR\r\nOK\r\n"));
+    drive_fini(&d);
+    drive_node_fini(&n);
+}
+#endif
