@@ -10,16 +10,22 @@
 #define CLIENTS_SWEEP_SECONDS 1.
 
 struct client {
-    struct stream        stream;
-    struct session      *session;
-    struct conn_row     *row;
-    struct clients      *owner;
-    struct client       *next, *prev;
-    int                  fd; /* until the stream has it */
+    struct stream stream;
+    struct session *session;
+    struct conn_row *row;
+    struct clients *owner;
+    struct client *next, *prev;
+    int fd; /* until the stream has it */
     enum session_accepts accepts;
 };
 
 /* -- the session as the stream sees it ----------------------------------------------------- */
+
+static bool
+client_wants_more(void *arg)
+{
+    return session_wants_more(((struct client *)arg)->session);
+}
 
 static struct iovec
 client_rx_space(void *arg)
@@ -112,6 +118,7 @@ client_closed(void *arg, enum stream_end why)
 
 static const struct stream_ops client_ops = {
     .rx_space = client_rx_space,
+    .wants_more = client_wants_more,
     .rx = client_rx,
     .rx_end = client_rx_end,
     .tx = client_tx,
@@ -185,8 +192,8 @@ clients_on_sweep(struct ev_loop *ev, struct ev_timer *w, int events)
 }
 
 void
-clients_init(struct clients *all, struct worker *worker, struct loop *loop,
-             void (*left)(void *arg), void *arg)
+clients_init(struct clients *all, struct worker *worker, struct loop *loop, void (*left)(void *arg),
+             void *arg)
 {
     *all = (struct clients){ .worker = worker, .loop = loop, .left = left, .arg = arg };
     ev_timer_init(&all->sweep, clients_on_sweep, CLIENTS_SWEEP_SECONDS, CLIENTS_SWEEP_SECONDS);

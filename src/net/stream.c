@@ -72,7 +72,7 @@ stream_flush(struct stream *s)
                 continue;
             }
             return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? STREAM_LEFT
-                                                                              : STREAM_BROKEN;
+                                                                               : STREAM_BROKEN;
         }
         s->ops->tx_done(s->arg, (size_t)n);
         if ((size_t)n < total) {
@@ -100,7 +100,7 @@ stream_settle(struct stream *s, enum stream_flushed flushed)
     }
     if (flushed == STREAM_LEFT) {
         loop_cancel(&s->job);
-        stream_watch(s, EV_WRITE);
+        stream_watch(s, EV_WRITE | (!s->eof && s->ops->wants_more(s->arg) ? EV_READ : 0));
         return;
     }
     if (s->ops->has_work(s->arg) || (s->draining && !s->eof)) {
@@ -127,6 +127,8 @@ stream_read(struct stream *s)
     if (space.iov_len == 0) {
         if (s->ops->is_over(s->arg)) {
             stream_close(s, STREAM_NOMEM);
+        } else if ((s->io.events & EV_WRITE) != 0) {
+            stream_turn_end(s); /* it has enough now; what waits to be sent goes on */
         } else {
             /* stream_push() watches again when the owner says so. */
             stream_watch(s, 0);

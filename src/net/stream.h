@@ -7,7 +7,9 @@
  * is watched for room only if a write came up short, and it is never read again just
  * to see EAGAIN.
  *
- * Back-pressure: while bytes wait to be sent, nothing is read.
+ * Back-pressure: while bytes wait to be sent, input is taken only as long as the owner
+ * wants more of it.  A client that writes a long pipeline before it reads so gets rid of
+ * its requests, up to what the owner is willing to owe it.
  *
  * All calls: the thread of the loop.
  */
@@ -30,6 +32,8 @@ enum stream_end {
 struct stream_ops {
     /* Where the next bytes belong; {NULL, 0}: none are taken now. */
     struct iovec (*rx_space)(void *arg);
+    /* True if more input is wanted although replies wait to be sent: rx_space() has room. */
+    bool (*wants_more)(void *arg);
     /* n > 0 bytes were read into that space. */
     void (*rx)(void *arg, size_t n, usec_t now);
     /* The peer sends no more. */
@@ -51,13 +55,13 @@ struct stream_ops {
 
 /* Small, because there is one for each connection.  A zeroed one is not started. */
 struct stream {
-    struct ev_io             io;
-    struct loop             *loop;
+    struct ev_io io;
+    struct loop *loop;
     const struct stream_ops *ops;
-    void                    *arg;
-    struct loop_job          job;      /* waits while has_work() */
-    bool                     eof;      /* rx_end() was told */
-    bool                     draining; /* ends as soon as nothing is left to read or send */
+    void *arg;
+    struct loop_job job; /* waits while has_work() */
+    bool eof;            /* rx_end() was told */
+    bool draining;       /* ends as soon as nothing is left to read or send */
 };
 
 /* Takes the descriptor, which must be non-blocking, and begins to read.  Keeps ops and arg. */

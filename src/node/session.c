@@ -18,13 +18,13 @@
 enum rx_target { RX_NOWHERE, RX_INPUT, RX_ITEM };
 
 struct session {
-    struct dialog    dialog;
+    struct dialog dialog;
     struct conn_row *row;
-    size_t           rx_room;     /* bytes offered by session_rx_space() */
-    size_t           in_counted;  /* what READ_BUF_BYTES holds of us */
-    size_t           out_counted; /* what RESP_BUF_BYTES holds of us */
-    enum rx_target   rx_target;
-    bool             ended;       /* the peer sends no more */
+    size_t rx_room;     /* bytes offered by session_rx_space() */
+    size_t in_counted;  /* what READ_BUF_BYTES holds of us */
+    size_t out_counted; /* what RESP_BUF_BYTES holds of us */
+    enum rx_target rx_target;
+    bool ended; /* the peer sends no more */
 };
 _Static_assert(sizeof(struct session) <= 256, "an idle connection is small");
 
@@ -162,6 +162,14 @@ session_item_space(const struct session *s)
     return (struct iovec){ .iov_base = room, .iov_len = n < most ? n : most };
 }
 
+bool
+session_wants_more(const struct session *s)
+{
+    const struct dialog *d = &s->dialog;
+
+    return !d->closing && !s->ended && !d->work && d->out.bytes < ANSWER_QUEUE_MAX;
+}
+
 struct iovec
 session_rx_space(struct session *s)
 {
@@ -171,7 +179,7 @@ session_rx_space(struct session *s)
 
     assert(!w->holder || w->holder == s);
     s->rx_target = RX_NOWHERE;
-    if (!d->closing && !s->ended && !d->work && d->out.bytes < ANSWER_QUEUE_MAX) {
+    if (session_wants_more(s)) {
         if (d->pending && d->in.rest.len == 0 && d->pending->cursor.left > DIRECT_MIN) {
             s->rx_target = RX_ITEM;
             room = session_item_space(s);

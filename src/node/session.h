@@ -37,6 +37,12 @@ void session_free(struct session *s);
  */
 struct iovec session_rx_space(struct session *s);
 
+/*
+ * True if session_rx_space() would name some: also while replies wait to be sent, up to a bound.
+ * A client may write a long pipeline before it reads the first answer.
+ */
+bool session_wants_more(const struct session *s);
+
 /* n bytes were read into that space: executes what is complete. */
 void session_rx(struct session *s, size_t n, usec_t now);
 

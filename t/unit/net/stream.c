@@ -1,6 +1,6 @@
 /* One connected socket under an echo: what is read is sent back, as a session would. */
-#include "net/loop.h"
 #include "net/stream.h"
+#include "net/loop.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -14,18 +14,19 @@
 
 /* Answers each byte with itself; "Q" is the last it wants to hear. */
 struct echo {
-    struct stream   stream;
-    struct loop    *loop;
-    char            in[ROOM];
-    size_t          in_len;  /* read, not answered yet */
-    size_t          step;    /* bytes answered in one go; 0: all */
-    char           *out;
-    size_t          out_len, out_sent;
-    size_t          repeat;  /* how often each byte comes back */
-    bool            ended, over, no_memory;
-    bool            is_closed;
+    struct stream stream;
+    struct loop *loop;
+    char in[ROOM];
+    size_t in_len; /* read, not answered yet */
+    size_t step;   /* bytes answered in one go; 0: all */
+    char *out;
+    size_t out_len, out_sent;
+    size_t repeat; /* how often each byte comes back */
+    size_t owes;   /* takes input while it owes less than this */
+    bool ended, over, no_memory;
+    bool is_closed;
     enum stream_end why;
-    int             reads, resumes, sends, parks;
+    int reads, resumes, sends, parks;
 };
 
 static struct iovec
@@ -37,6 +38,14 @@ echo_rx_space(void *arg)
         return (struct iovec){ 0 };
     }
     return (struct iovec){ .iov_base = e->in, .iov_len = sizeof e->in };
+}
+
+static bool
+echo_wants_more(void *arg)
+{
+    const struct echo *e = arg;
+
+    return e->in_len == 0 && e->out_len - e->out_sent < e->owes;
 }
 
 static void
@@ -142,13 +151,13 @@ echo_closed(void *arg, enum stream_end why)
 }
 
 static const struct stream_ops echo_ops = {
-    echo_rx_space, echo_rx,     echo_rx_end, echo_tx,      echo_tx_done,
-    echo_has_work, echo_resume, echo_park,   echo_is_over, echo_closed,
+    echo_rx_space, echo_wants_more, echo_rx,   echo_rx_end,  echo_tx,     echo_tx_done,
+    echo_has_work, echo_resume,     echo_park, echo_is_over, echo_closed,
 };
 
 static struct loop loop;
 static struct echo echo;
-static int         peer;
+static int peer;
 
 static void
 setup(void)
@@ -241,6 +250,36 @@ Test(stream, a_full_socket_stops_reading)
     settle();
     cr_expect(eq(sz, total, sent * 10000));
     cr_expect(eq(sz, echo.out_sent, echo.out_len));
+}
+
+/*
+ * A client library may write thousands of requests before it reads the first answer: neither side
+ * may wait for the other, up to what the owner is willing to owe.
+ */
+Test(stream, a_long_pipeline_is_taken_while_its_answers_wait)
+{
+    static char got[1 << 16];
+    size_t sent = 0, total = 0, n;
+
+    echo.repeat = 10000;
+    echo.owes = 1 << 20;
+    while (echo.out_len - echo.out_sent < echo.owes) {
+        cr_assert(eq(int, (int)send(peer, "x", 1, 0), 1), "request %zu has to wait", sent);
+        sent++;
+        settle();
+        cr_assert(eq(sz, (size_t)echo.reads, sent), "request %zu was not taken", sent);
+    }
+    cr_assert(eq(int, (int)send(peer, "x", 1, 0), 1));
+    settle();
+    cr_expect(eq(sz, (size_t)echo.reads, sent), "what it owes is bounded");
+    sent++;
+    do {
+        settle();
+        n = peer_read(got, sizeof got);
+        total += n;
+    } while (n > 0);
+    settle();
+    cr_expect(eq(sz, total, sent * 10000));
 }
 
 /* "printf ... | nc": the client closes its half and still wants all answers. */
