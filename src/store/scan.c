@@ -50,24 +50,25 @@ shown_give(struct store_ctx *c, struct shown *one, store_scan_fn *each, void *ar
     }
 }
 
-/* The n-th live item of a bucket's chain; false: there are not so many. Bucket locked. */
-static bool
-bucket_nth(struct store_ctx *c, struct bucket *b, unsigned n, struct shown *ret)
+/*
+ * The first item of a bucket's chain from its n-th slot on; returns the number of the slot behind
+ * it, 0: there is none.  Bucket locked.
+ */
+static unsigned
+bucket_from(struct store_ctx *c, struct bucket *b, unsigned n, struct shown *ret)
 {
     struct store *s = c->store;
 
-    for (; b != NULL; b = bucket_next(&s->table, b)) {
+    for (unsigned at = 0; b != NULL; b = bucket_next(&s->table, b)) {
         for (int i = 0; i < TABLE_SLOTS; i++) {
             uint64_t handle = slot_load(&b->slot[i]) & SLOT_HANDLE_MASK;
-            struct item *it = slab_item(&s->slab, handle);
-            if (handle == 0 || n-- > 0) {
-                continue;
+            if (at++ >= n && handle != 0) {
+                shown_take(s, slab_item(&s->slab, handle), ret);
+                return at;
             }
-            shown_take(s, it, ret);
-            return true;
         }
     }
-    return false;
+    return 0;
 }
 
 static bool
@@ -81,7 +82,7 @@ shown_is_dead(const struct store_ctx *c, const struct shown *one)
 
 /*
  * All of one bucket, one item at a time, so that nothing is called with the lock held; what changes
- * meanwhile is seen twice or in its new state, never missed: a slot keeps its place unless the
+ * meanwhile is seen twice or in its new state, never missed: an item keeps its slot unless the
  * bucket is split, and then the whole chain is read again.
  */
 static void
@@ -90,21 +91,21 @@ scan_bucket(struct store_ctx *c, uint64_t index, store_scan_fn *each, void *arg)
     struct table *t = &c->store->table;
     struct bucket *b = &t->buckets[index];
     struct shown one;
-    uint64_t count = 0;
-    bool more = true;
+    uint64_t span = 0;
+    unsigned n = 0;
 
-    for (unsigned n = 0; more; n++) {
+    for (;;) {
         bucket_lock(b);
-        uint64_t now = atomic_load_explicit(&t->count, memory_order_relaxed);
-        if (table_index(index, now) != table_index(index, count != 0 ? count : now)) {
-            n = 0;
-        }
-        count = now;
-        more = bucket_nth(c, b, n, &one);
+        uint64_t now = table_span(index, atomic_load_explicit(&t->count, memory_order_relaxed));
+        n = bucket_from(c, b, now == span ? n : 0, &one);
+        span = now;
         bucket_unlock(b);
-        if (more && !shown_is_dead(c, &one)) {
+        if (n == 0) {
+            return;
+        }
+        if (!shown_is_dead(c, &one)) {
             shown_give(c, &one, each, arg);
-        } else if (more && one.record.item != NULL) {
+        } else if (one.record.item != NULL) {
             store_unpin(c, one.record.item);
         }
     }
@@ -124,33 +125,42 @@ store_scan(struct store_ctx *c, uint64_t *cursor, unsigned budget, store_scan_fn
     return *cursor >= atomic_load_explicit(&t->count, memory_order_acquire);
 }
 
-/* Takes the next live item of a class from a place on. *page and *number go on; false at the end.
- */
+/* Takes the next live item of a class from a place on, which goes on; false at the page's end.
+ * Class locked. */
 static bool
-class_next(struct store_ctx *c, struct slab_class *k, uint32_t *page, uint32_t *number,
-           struct shown *ret)
+page_next_locked(struct store_ctx *c, struct slab_class *k, uint32_t page, uint32_t *number,
+                 struct shown *ret)
 {
     struct store *s = c->store;
-    bool found = false;
+    char *start = slab_page_start(&s->slab, k->pages[page]);
 
-    spin_lock(&k->lock);
-    while (!found && *page < k->page_count) {
-        char *start = slab_page_start(&s->slab, k->pages[*page]);
-        struct item *it = (struct item *)(void *)(start + (size_t)*number * k->chunk);
-        if (++*number >= k->per_page) {
-            *number = 0;
-            ++*page;
-        }
+    while (*number < k->per_page) {
+        struct item *it = (struct item *)(void *)(start + (size_t)(*number)++ * k->chunk);
         struct grip g;
         if (meta_kind(item_meta(it)) == ITEM_LINKED && store_judge(s, c->sec, it) == STORE_HIT &&
             grip_take(s, it, &g)) {
             shown_take(s, it, ret);
             grip_drop(&g);
-            found = true;
+            return true;
         }
     }
-    spin_unlock(&k->lock);
-    return found;
+    return false;
+}
+
+/* The same over all pages, one for each hold of the lock; false at the end. */
+static bool
+class_next(struct store_ctx *c, struct slab_class *k, uint32_t *page, uint32_t *number,
+           struct shown *ret)
+{
+    for (;; ++*page, *number = 0) {
+        spin_lock(&k->lock);
+        bool more = *page < k->page_count;
+        bool found = more && page_next_locked(c, k, *page, number, ret);
+        spin_unlock(&k->lock);
+        if (found || !more) {
+            return found;
+        }
+    }
 }
 
 void

@@ -58,6 +58,19 @@ table_index(uint64_t hash, uint64_t count)
     return i < count ? i : i & (half - 1);
 }
 
+/*
+ * A bucket holds the hashes that are equal to its index modulo its span: with so many buckets in
+ * all.  The span doubles when the bucket is split.
+ */
+static inline uint64_t
+table_span(uint64_t index, uint64_t count)
+{
+    uint64_t half = UINT64_C(1) << (63 - __builtin_clzll(count));
+
+    assert(index < count);
+    return index >= half || index + half < count ? 2 * half : half;
+}
+
 static inline struct bucket *
 table_bucket(const struct table *t, uint64_t hash)
 {
