@@ -26,7 +26,7 @@ DEADLINE = float(os.environ.get("TEST_DEADLINE", "10"))  # seconds for any singl
 
 def _sanitized():
     with open(PROGRAM, "rb") as program:
-        return b"__asan_init" in program.read()
+        return re.search(rb"__[at]san_init", program.read()) is not None
 
 
 SANITIZED = os.path.isfile(PROGRAM) and _sanitized()  # its memory says nothing then
