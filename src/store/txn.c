@@ -296,6 +296,9 @@ store_restamp(struct store_txn *t, uint64_t cas)
     if (meta & ITEM_HAS_CAS) {
         item_store_word(t->old, meta_cas_at(meta), cas);
     }
+    /* Its entry in the small queue bears the old version and will not be known again; what is
+     * changed in place has been wanted twice. */
+    item_set_meta(t->old, meta | ITEM_MAIN);
     item_store_version(t->old, store_next_version(t->ctx, item_load_version(t->old)));
     txn_set_old(t, t->old);
     return true;
