@@ -7,6 +7,7 @@
  * same, and so must be what they hold in the end.  Statistics tell of turns and reads, which
  * differ, so inputs that ask for them are only run.
  */
+#define _GNU_SOURCE /* memmem() */
 #include "drive.h"
 #include "store/store.h"
 
