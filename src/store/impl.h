@@ -80,7 +80,7 @@ struct store {
     struct store_config config;
     int64_t epoch;                  /* unix second of store second 0 */
     _Atomic uint64_t floor;         /* versions at or below are dead */
-    _Atomic uint64_t removed;       /* highest version of a key that went in the millisecond it was
+    _Atomic uint64_t removed;       /* highest version of a key that went soon after it was
                                        written, and of threads that ended */
     _Atomic uint32_t flush_at;      /* store second of a pending flush, 0: none */
     _Atomic uint64_t flush_version; /* its floor */

@@ -101,6 +101,8 @@ store_merge(struct store_ctx *c, struct store_record *record)
         if (it != NULL) {
             record_finish(it, record);
             ret = store_link(&t, &it) ? STORE_MERGED : STORE_REFUSED;
+        } else if (t.raw != NULL) {
+            store_forget(&t); /* no memory for what is newer: what is older may not be shown */
         }
     } else if (t.raw != NULL) {
         store_forget(&t); /* newer, but over: what it replaces must not live on */

@@ -8,6 +8,8 @@
 #define VERSION_EPOCH_MS INT64_C(1704067200000) /* 2024-01-01T00:00:00Z */
 #define VERSION_MS_SHIFT 20
 #define VERSION_TAG_MASK UINT64_C(0xff)
+/* How far the clocks of two threads may lie apart: a long turn is 256 ms. */
+#define TURN_MAX         (UINT64_C(256) << VERSION_MS_SHIFT)
 
 #define DEFAULT_PAGE     (64u << 10)
 #define RESERVE_MIN      (UINT64_C(16) << 30) /* so that cache_memlimit has somewhere to go */
@@ -252,13 +254,14 @@ store_observe_version(struct store_ctx *c, uint64_t version)
 }
 
 /*
- * A key that goes takes its version with it; if it was stamped in this very millisecond, another
- * thread could stamp the key's next life with the same number, and an old cas would match it.
+ * A key that goes takes its version with it; if it was stamped just now, another thread, whose turn
+ * began earlier, could give the key's next life the same or a lower stamp, and an old cas would
+ * match it.
  */
 void
 store_note_removed(struct store_ctx *c, uint64_t version)
 {
-    if (version >= c->wall) {
+    if (version + TURN_MAX >= c->wall) {
         raise_u64(&c->store->removed, version);
     }
 }

@@ -69,7 +69,9 @@ store_lock(struct store_ctx *c, struct slice key, uint64_t hash, struct store_tx
     if (t->found == STORE_HIT) {
         txn_set_old(t, t->raw);
     } else if (t->found != STORE_MISS) { /* a tombstone stays until its time is over */
-        if (!(item_seen(t->raw) & SEEN_FETCHED) && t->found == STORE_EXPIRED) {
+        if (item_meta(t->raw) & ITEM_TOMBSTONE) {
+            t->found = STORE_MISS;
+        } else if (!(item_seen(t->raw) & SEEN_FETCHED) && t->found == STORE_EXPIRED) {
             metric_add(c->metrics, M_EXPIRED_UNFETCHED, 1);
         }
         txn_unlink_raw(t);
@@ -145,7 +147,7 @@ txn_link(struct store_txn *t, struct item *it)
     txn_set_old(t, t->found == STORE_HIT ? it : NULL);
     evict_admit(c, it);
     if (raw == NULL) {
-        evict_to_count(c, t->hit.class_id);
+        evict_to_count(c, slab_class_of(&s->slab, it));
     }
     return true;
 }

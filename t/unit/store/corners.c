@@ -104,3 +104,85 @@ Test(corners, items_changed_in_place_can_be_evicted)
     }
     engine_fini(&e);
 }
+
+/* Fills a store that may not evict; returns how many fit. */
+static int
+fill_up(struct engine *e, uint32_t size)
+{
+    static char data[4096];
+    char key[32];
+    int n = 0;
+
+    for (;; n++) {
+        snprintf(key, sizeof key, "fill-%d", n);
+        if (engine_put(e, key, slice_of(data, size), 0, 0) == 0) {
+            return n;
+        }
+    }
+}
+
+/* Newer bytes that find no room: the older ones may not be shown in their place. */
+Test(corners, a_record_without_memory_takes_the_old_value_along)
+{
+    struct store_config config = engine_config(4 << 20);
+    static char large[100000];
+    struct store_hit hit;
+    struct engine e;
+
+    config.evict = false;
+    engine_init(&e, &config);
+    uint64_t v = engine_set(&e, "k", "old");
+    (void)fill_up(&e, 500);
+    struct store_record r = { .key = SLICE("k"),
+                              .value = slice_of(large, sizeof large),
+                              .version = v + 256 };
+    cr_assert_eq(store_merge(e.ctx, &r), STORE_REFUSED);
+    cr_expect_eq(engine_look(&e, "k", &hit), STORE_MISS);
+    engine_fini(&e);
+}
+
+/* A thread in a long turn has an old time of day; what it writes is newer all the same. */
+Test(corners, versions_rise_between_threads_whose_turns_lie_apart)
+{
+    const struct store_config config = engine_config(8 << 20);
+    struct metrics *row = aligned_alloc(64, sizeof *row);
+    struct engine e, late;
+    struct store_txn t;
+
+    memset(row, 0, sizeof *row);
+    engine_init(&e, &config);
+    late = e;
+    late.ctx = store_ctx_new(e.store, row);
+    store_turn(late.ctx, e.now);
+    engine_pass(&e, 0.010);
+    uint64_t v = engine_set(&e, "k", "v");
+    engine_pass(&e, 0.010);
+    engine_begin(&e, "k", &t);
+    store_remove(&t);
+    store_unlock(&t);
+    uint64_t after = engine_set(&late, "k", "w");
+    cr_expect(after > v, "%llx after %llx", (unsigned long long)after, (unsigned long long)v);
+    store_ctx_free(late.ctx);
+    engine_fini(&e);
+    free(row);
+}
+
+/* The end of a tombstone is not the expiry of an item. */
+Test(corners, a_forgotten_delete_is_a_miss)
+{
+    struct store_config config = engine_config(8 << 20);
+    struct store_hit hit;
+    struct store_txn t;
+    struct engine e;
+
+    config.tombstone_life = 10;
+    engine_init(&e, &config);
+    (void)engine_set(&e, "k", "v");
+    engine_begin(&e, "k", &t);
+    store_remove(&t);
+    store_unlock(&t);
+    engine_pass(&e, 11);
+    cr_expect_eq(engine_look(&e, "k", &hit), STORE_MISS);
+    cr_expect_eq(engine_metric(&e, M_EXPIRED_UNFETCHED), 0);
+    engine_fini(&e);
+}
