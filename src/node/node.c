@@ -28,6 +28,11 @@ node_store_config(const struct settings *s, usec_t now)
         .page_size = sized ? 1 << 20 : 0, /* memcached's, so that its classes come out the same */
         .factor = sized ? s->store.growth_factor : 0,
         .chunk_min = (unsigned)s->store.chunk_size,
+        .hash_power = (unsigned)s->store.hashpower,
+        .preallocate = s->store.preallocate,
+        .no_moves = !s->store.slab_reassign || s->store.slab_automove == 0,
+        .move_ratio = s->store.slab_automove_ratio,
+        .no_crawler = !s->store.lru_crawler,
         .evict = s->store.evict,
         .no_cas = !s->store.cas,
         .flat = !s->store.lru_segmented,

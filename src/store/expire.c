@@ -119,7 +119,7 @@ expire_tick(struct store_ctx *c, unsigned budget)
     unsigned classes = s->slab.table.count, spent = 0;
     bool walking = false;
 
-    for (unsigned id = 1; id <= classes && slot != s->tick_slot; id++) {
+    for (unsigned id = 1; id <= classes && slot != s->tick_slot && !s->config.no_crawler; id++) {
         class_consider(&s->slab.classes[id], s->tick_slot, slot);
     }
     s->tick_slot = slot;

@@ -424,8 +424,9 @@ balance_look(struct store_ctx *c)
             s->move_from = (uint8_t)id;
         }
     }
-    bool worth = s->move_to != 0 && s->move_from != 0 && s->move_from != s->move_to &&
-                 (spare || young < old * AGE_RATIO);
+    double ratio = s->config.move_ratio > 0 ? s->config.move_ratio : AGE_RATIO;
+    bool worth = !s->config.no_moves && s->move_to != 0 && s->move_from != 0 &&
+                 s->move_from != s->move_to && (spare || young < old * ratio);
     uint32_t all = atomic_load_explicit(&s->slab.in_classes, memory_order_relaxed);
     s->tick_moves = worth ? MOVES_PER_SEC + all / MOVES_FRACTION : 0;
 }

@@ -42,6 +42,19 @@ slab_init(struct slab *s, const struct class_table *table, size_t reserve, size_
     return ERR_OK;
 }
 
+err_t
+slab_preallocate(struct slab *s, struct err_detail *d)
+{
+    size_t limit = atomic_load_explicit(&s->limit, memory_order_relaxed);
+    size_t bytes = (limit + COMMIT_STEP - 1) & ~(COMMIT_STEP - 1);
+
+    if (!vm_commit(s->base, bytes) || !vm_populate(s->base, bytes)) {
+        return err_set(d, ERR_NOMEM, "cannot take %zu MiB of memory now", bytes >> 20);
+    }
+    s->committed = (uint32_t)(bytes >> s->page_shift);
+    return ERR_OK;
+}
+
 void
 slab_fini(struct slab *s)
 {

@@ -82,6 +82,8 @@ struct slab {
 
 MUST_CHECK err_t slab_init(struct slab *s, const struct class_table *table, size_t reserve,
                            size_t limit, _Atomic size_t *table_bytes, struct err_detail *d);
+/* Takes the memory of the whole limit from the system now. */
+MUST_CHECK err_t slab_preallocate(struct slab *s, struct err_detail *d);
 void slab_fini(struct slab *s);
 
 static inline struct item *

@@ -55,7 +55,7 @@ store_reserve(struct store *s, const struct class_table *table, struct err_detai
         size_t bytes = reserve + 64 * (size_t)table->page_size;
         e = slab_init(&s->slab, table, bytes, s->config.memory_limit, &s->table.bytes, d);
         if (!e) {
-            e = table_init(&s->table, bytes / BYTES_PER_BUCKET, d);
+            e = table_init(&s->table, bytes / BYTES_PER_BUCKET, s->config.hash_power, d);
         }
         if (!e || reserve == s->config.memory_limit) {
             return e;
@@ -83,7 +83,8 @@ store_new(const struct store_config *config, struct err_detail *d)
     s->move.page = SLAB_NO_PAGE;
     s->reset_base = calloc(STORE_CLASSES_MAX, sizeof *s->reset_base);
     s->gone = calloc(STORE_CLASSES_MAX, sizeof *s->gone);
-    if (s->reset_base == NULL || s->gone == NULL || store_reserve(s, &table, d)) {
+    if (s->reset_base == NULL || s->gone == NULL || store_reserve(s, &table, d) ||
+        (config->preallocate && slab_preallocate(&s->slab, d))) {
         store_free(s);
         return NULL;
     }
@@ -395,7 +396,7 @@ store_count(struct store_ctx *c, uint8_t class_id, enum store_count what)
 bool
 store_set_limit(struct store *s, size_t bytes)
 {
-    if (bytes > s->slab.reserved - 64 * (size_t)s->slab.table.page_size) {
+    if (s->config.preallocate || bytes > s->slab.reserved - 64 * (size_t)s->slab.table.page_size) {
         return false;
     }
     atomic_store_explicit(&s->slab.limit, bytes, memory_order_relaxed);

@@ -38,14 +38,19 @@ struct store_config {
     size_t memory_limit; /* bytes for pages and table together */
     size_t memory_max;   /* bytes of address space to reserve: store_set_limit() may go up to it; 0:
                             decide */
-    size_t item_size_max;    /* bytes, counted as memcached counts an item (see store_fits) */
-    size_t page_size;        /* bytes, a power of two, 64 KiB..1 MiB; 0: 64 KiB */
-    double factor;           /* growth of chunk sizes; 0: the fine default table */
-    unsigned chunk_min;      /* bytes, with factor */
-    bool evict;              /* false: a full store refuses (-M) */
-    bool no_cas;             /* clients see cas 0 (-C) */
-    bool flat;               /* plain clock without a small queue ("lru mode flat") */
-    uint64_t items_max;      /* most items held; 0: no limit */
+    size_t item_size_max; /* bytes, counted as memcached counts an item (see store_fits) */
+    size_t page_size;     /* bytes, a power of two, 64 KiB..1 MiB; 0: 64 KiB */
+    double factor;        /* growth of chunk sizes; 0: the fine default table */
+    unsigned chunk_min;   /* bytes, with factor */
+    bool evict;           /* false: a full store refuses (-M) */
+    bool no_cas;          /* clients see cas 0 (-C) */
+    bool preallocate;     /* all memory is taken now, and the limit stays as it is */
+    bool no_moves;     /* pages stay in their classes (but for shrinking and classes without any) */
+    bool no_crawler;   /* expired items go when they are met */
+    double move_ratio; /* pages move between ages further apart than this; 0: 0.8 */
+    unsigned hash_power; /* begin with a table for 2^this items; 0: small */
+    bool flat;           /* plain clock without a small queue ("lru mode flat") */
+    uint64_t items_max;  /* most items held; 0: no limit */
     unsigned tombstone_life; /* seconds a delete is remembered; 0: not at all */
     uint8_t node_tag;        /* low bits of versions */
     usec_t start;            /* time of day now */
@@ -310,7 +315,7 @@ struct store_class_stats {
 struct store_stats {
     size_t limit, pages_bytes, table_bytes;
     uint64_t table_buckets, pages_global; /* pages in no class */
-    unsigned hash_power;                  /* log2 of the bucket count, rounded up */
+    unsigned hash_power; /* log2 of the bucket count, rounded up */
     bool growing, moving;
     unsigned classes; /* ids 1..classes */
 };

@@ -16,24 +16,36 @@ bytes_add(struct table *t, size_t n)
     atomic_fetch_add_explicit(&t->bytes, n, memory_order_relaxed);
 }
 
+/* Buckets to begin with: a hint, so never more than half of what there may be. */
+static uint64_t
+start_count(uint64_t max, unsigned hash_power)
+{
+    uint64_t keys = UINT64_C(1) << (hash_power < 40 ? hash_power : 40);
+    uint64_t count = keys * 100 / (TABLE_SLOTS * FILL_PERCENT) + 1;
+
+    count = count < TABLE_START ? TABLE_START : count;
+    return count < max / 2 ? count : max / 2;
+}
+
 err_t
-table_init(struct table *t, uint64_t max, struct err_detail *d)
+table_init(struct table *t, uint64_t max, unsigned hash_power, struct err_detail *d)
 {
     memset(t, 0, sizeof *t);
     t->max = (max + COMMIT_STEP - 1) / COMMIT_STEP * COMMIT_STEP;
     t->overflow_max = t->max < UINT32_MAX ? t->max : UINT32_MAX / COMMIT_STEP * COMMIT_STEP;
     t->buckets = vm_reserve(t->max * sizeof *t->buckets);
     t->overflow = vm_reserve(t->overflow_max * sizeof *t->overflow);
+    uint64_t start = start_count(t->max, hash_power);
+    t->committed = (start + COMMIT_STEP - 1) / COMMIT_STEP * COMMIT_STEP;
     if (t->buckets == NULL || t->overflow == NULL ||
-        !vm_commit(t->buckets, COMMIT_STEP * sizeof *t->buckets)) {
+        !vm_commit(t->buckets, t->committed * sizeof *t->buckets)) {
         return err_set(d, ERR_NOMEM, "cannot reserve a table of %llu buckets",
                        (unsigned long long)t->max);
     }
     vm_huge(t->buckets, t->max * sizeof *t->buckets);
-    t->committed = COMMIT_STEP;
     t->overflow_fresh = 1;
-    atomic_init(&t->count, TABLE_START);
-    bytes_add(t, TABLE_START * sizeof *t->buckets);
+    atomic_init(&t->count, start);
+    bytes_add(t, start * sizeof *t->buckets);
     return ERR_OK;
 }
 

@@ -46,7 +46,9 @@ struct table {
     _Atomic bool growing;
 };
 
-MUST_CHECK err_t table_init(struct table *t, uint64_t max, struct err_detail *d);
+/* At most max buckets, to begin with as many as 2^hash_power keys want (0: few). */
+MUST_CHECK err_t table_init(struct table *t, uint64_t max, unsigned hash_power,
+                            struct err_detail *d);
 void table_fini(struct table *t);
 
 static inline uint64_t
