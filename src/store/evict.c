@@ -39,14 +39,6 @@ evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int g
     store_note_removed(c, item_load_version(it));
 }
 
-static bool
-item_is_dead(const struct store_ctx *c, const struct item *it)
-{
-    enum store_found f = store_judge(c->store, c->sec, it);
-
-    return f == STORE_EXPIRED || f == STORE_FLUSHED;
-}
-
 bool
 evict_item(struct store_ctx *c, struct slab_class *k, struct item *it, enum removal why)
 {

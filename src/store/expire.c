@@ -56,18 +56,6 @@ class_start_walk(struct slab_class *k)
     spin_unlock(&k->lock);
 }
 
-static bool
-chunk_is_dead(const struct store_ctx *c, const struct item *it)
-{
-    uint32_t meta = item_meta(it);
-
-    if (meta_kind(meta) != ITEM_LINKED) {
-        return false;
-    }
-    enum store_found f = store_judge(c->store, c->sec, it);
-    return f == STORE_EXPIRED || f == STORE_FLUSHED;
-}
-
 /* Walks one page of the class; returns the items looked at.  Dead ones are collected and released
  * unlocked. */
 static unsigned
@@ -85,11 +73,14 @@ class_walk_page(struct store_ctx *c, struct slab_class *k)
         for (; more && number < k->per_page && count < 64; number++) {
             struct item *it = (struct item *)(void *)(page + (size_t)number * k->chunk);
             checked++;
-            if (chunk_is_dead(c, it)) {
+            if (meta_kind(item_meta(it)) != ITEM_LINKED) {
+                continue;
+            }
+            if (item_is_dead(c, it)) {
                 if (evict_item(c, k, it, REMOVE_DEAD_CRAWLER)) {
                     dead[count++] = it;
                 }
-            } else if (meta_kind(item_meta(it)) == ITEM_LINKED) {
+            } else {
                 expire_note(c->store, k->id, item_ext(it, item_meta(it)).expires);
             }
         }

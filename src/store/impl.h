@@ -100,6 +100,7 @@ struct store {
     uint64_t tick_floor;    /* floor that has been crawled for */
     uint32_t tick_balance;  /* second of the last look at the classes */
     unsigned tick_moves;    /* pages the rebalancer may still move */
+    unsigned tick_failed;   /* pages that could not be emptied in this second */
     uint8_t move_from, move_to;
 };
 
@@ -118,6 +119,8 @@ item_judge(const struct store *s, uint32_t sec, uint64_t version, uint32_t expir
 
 /* As above, from the item itself. */
 enum store_found store_judge(const struct store *s, uint32_t sec, const struct item *it);
+/* Expired or flushed, a tombstone as well. */
+bool item_is_dead(const struct store_ctx *c, const struct item *it);
 
 /* store.c */
 uint64_t store_next_version(struct store_ctx *c, uint64_t above);

@@ -18,6 +18,7 @@
 
 #define STALLED_ROUNDS 8 /* passes without progress before a page is given back */
 #define STEAL_TRIES    8
+#define FAILED_MAX     4u   /* pages given back in a second before the rest waits for the next */
 #define EMPTY_LOOKS    256u /* pages looked at for one that is empty already */
 #define MOVES_PER_SEC  16u  /* pages, or */
 #define MOVES_FRACTION 128u /* this part of all of them */
@@ -107,8 +108,7 @@ chunk_clear_item(struct store_ctx *c, struct slab_class *k, struct item *it, boo
         moved_count(c, M_MOVE_BUSY_ITEMS);
         return;
     }
-    enum store_found f = store_judge(c->store, c->sec, it);
-    if (f == STORE_EXPIRED || f == STORE_FLUSHED) {
+    if (item_is_dead(c, it)) {
         gripped_evict(c, k, &g, REMOVE_DEAD_WRITER);
         moved_count(c, M_MOVE_RECLAIMS);
         return;
@@ -290,6 +290,22 @@ steal_empty(struct store_ctx *c, struct move *m, uint8_t but)
     return found;
 }
 
+/* Does nothing live in the page?  Looks no further than the first that does. Class locked. */
+static bool
+page_is_dead_locked(const struct store_ctx *c, const struct slab_class *k, uint32_t page)
+{
+    const char *start = slab_page_start(&c->store->slab, page);
+
+    for (uint32_t i = 0; i < k->per_page; i++) {
+        const struct item *it = (const void *)(start + (size_t)i * k->chunk);
+        enum item_kind kind = meta_kind(item_meta(it));
+        if (kind != ITEM_FREE && (kind != ITEM_LINKED || !item_is_dead(c, it))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Begins with some page of the class that has most, with luck another one each time. */
 static bool
 steal_full(struct store_ctx *c, struct move *m, uint8_t but, unsigned attempt)
@@ -313,9 +329,11 @@ steal_full(struct store_ctx *c, struct move *m, uint8_t but, unsigned attempt)
         return false;
     }
     spin_lock(&best->lock);
-    bool ok = best->page_count > 0;
+    uint32_t slot = best->page_count > 0 ? (uint32_t)(rng_next(c) % best->page_count) : 0;
+    bool ok = best->page_count > 0 &&
+              (s->config.evict || page_is_dead_locked(c, best, best->pages[slot]));
     if (ok) {
-        move_begin_locked(s, m, best, (uint32_t)(rng_next(c) % best->page_count), false);
+        move_begin_locked(s, m, best, slot, false);
     }
     spin_unlock(&best->lock);
     return ok;
@@ -331,10 +349,8 @@ move_steal(struct store_ctx *c, uint8_t for_class)
     spin_lock(&s->steal_lock);
     for (unsigned i = 0; i < STEAL_TRIES && !got; i++) {
         struct move m;
-        /* Without eviction only pages that hold nothing alive can be had: chunk_clear_item() sees
-         * to it. */
         if (!steal_empty(c, &m, for_class) && !steal_full(c, &m, for_class, i)) {
-            break;
+            continue;
         }
         (void)move_walk(c, &m, UINT32_MAX);
         if (move_look(c, &m, 1) == MOVE_DONE) {
@@ -437,7 +453,7 @@ balance_begin(struct store_ctx *c)
     struct store *s = c->store;
     bool over = slab_is_over(&s->slab);
 
-    if (s->move_from == 0 || (!over && s->tick_moves == 0)) {
+    if (s->move_from == 0) {
         return false;
     }
     struct slab_class *k = &s->slab.classes[s->move_from];
@@ -472,8 +488,18 @@ balance_finish(struct store_ctx *c, enum move_result r)
             (void)slab_page_pass(&s->slab, page, &s->slab.classes[s->move_to]);
         }
         metric_add(c->metrics, M_PAGES_MOVED, 1);
+    } else {
+        s->tick_failed++;
     }
     s->tick_moves -= s->tick_moves > 0;
+}
+
+/* Is there a page to be moved in this second? */
+static bool
+move_is_wanted(const struct store *s)
+{
+    return s->tick_failed < FAILED_MAX &&
+           (s->tick_moves > 0 || (slab_is_over(&s->slab) && s->move_from != 0));
 }
 
 bool
@@ -482,13 +508,16 @@ move_tick(struct store_ctx *c, unsigned budget)
     struct store *s = c->store;
     unsigned spent = 0;
 
-    if (s->tick_balance != c->sec || (slab_is_over(&s->slab) && s->move_from == 0)) {
+    if (s->tick_balance != c->sec) {
         s->tick_balance = c->sec;
+        s->tick_failed = 0;
+        balance_look(c);
+    } else if (slab_is_over(&s->slab) && s->move_from == 0) {
         balance_look(c);
     }
     atomic_store_explicit(&s->moving, s->move.page != SLAB_NO_PAGE, memory_order_relaxed);
     while (spent < budget) {
-        if (s->move.page == SLAB_NO_PAGE && !balance_begin(c)) {
+        if (s->move.page == SLAB_NO_PAGE && !(move_is_wanted(s) && balance_begin(c))) {
             break;
         }
         spent += move_walk(c, &s->move, budget - spent) + 1;
@@ -500,6 +529,5 @@ move_tick(struct store_ctx *c, unsigned budget)
             balance_finish(c, r);
         }
     }
-    return s->move.page != SLAB_NO_PAGE || s->tick_moves > 0 ||
-           (slab_is_over(&s->slab) && s->move_from != 0);
+    return s->move.page != SLAB_NO_PAGE || move_is_wanted(s);
 }

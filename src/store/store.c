@@ -371,6 +371,14 @@ store_judge(const struct store *s, uint32_t sec, const struct item *it)
     return item_judge(s, sec, item_load_version(it), item_ext(it, meta).expires, meta);
 }
 
+bool
+item_is_dead(const struct store_ctx *c, const struct item *it)
+{
+    enum store_found f = store_judge(c->store, c->sec, it);
+
+    return f == STORE_EXPIRED || f == STORE_FLUSHED;
+}
+
 void
 store_count_key(struct store_ctx *c, int delta)
 {

@@ -121,6 +121,43 @@ fill_up(struct engine *e, uint32_t size)
     }
 }
 
+/* -M: a write that is refused must not search all of memory first. */
+Test(corners, to_refuse_is_cheap)
+{
+    struct store_config config = engine_config(16 << 20);
+    struct engine e;
+
+    config.evict = false;
+    engine_init(&e, &config);
+    (void)fill_up(&e, 500);
+    int64_t before = engine_metric(&e, M_MOVE_BUSY_NOMEM);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(engine_put(&e, "small", SLICE("v"), 0, 0), 0);
+    }
+    int64_t looked = engine_metric(&e, M_MOVE_BUSY_NOMEM) - before;
+    cr_expect(looked < 1000, "%lld items were looked at in vain", (long long)looked);
+    engine_fini(&e);
+}
+
+/* -M with a limit below what lives: there is nothing to be done, so nothing is done often. */
+Test(corners, what_cannot_shrink_lets_the_background_sleep)
+{
+    struct store_config config = engine_config(16 << 20);
+    struct engine e;
+    int soon = 0;
+
+    config.evict = false;
+    engine_init(&e, &config);
+    int n = fill_up(&e, 500);
+    cr_assert(store_set_limit(e.store, 8 << 20));
+    for (int i = 0; i < 1000; i++) {
+        soon += store_tick(e.ctx, 10000) < USEC_PER_SEC;
+    }
+    cr_expect(soon < 100, "%d of 1000 calls in one second ask for more", soon);
+    cr_expect_eq(engine_metric(&e, M_CURR_ITEMS), n);
+    engine_fini(&e);
+}
+
 /* Newer bytes that find no room: the older ones may not be shown in their place. */
 Test(corners, a_record_without_memory_takes_the_old_value_along)
 {
@@ -184,5 +221,33 @@ Test(corners, a_forgotten_delete_is_a_miss)
     engine_pass(&e, 11);
     cr_expect_eq(engine_look(&e, "k", &hit), STORE_MISS);
     cr_expect_eq(engine_metric(&e, M_EXPIRED_UNFETCHED), 0);
+    engine_fini(&e);
+}
+
+/* Few large items become many small ones: the table grows while pages change hands. */
+Test(corners, a_growing_table_stays_within_the_limit)
+{
+    const size_t limit = 16 << 20;
+    const struct store_config config = engine_config(limit);
+    static char data[4000];
+    struct engine e;
+    char key[32];
+
+    engine_init(&e, &config);
+    for (int i = 0; i < 8000; i++) {
+        snprintf(key, sizeof key, "large-%d", i);
+        (void)engine_put(&e, key, slice_of(data, sizeof data), 0, 0);
+    }
+    for (int i = 0; i < 1000000; i++) {
+        snprintf(key, sizeof key, "%d", i);
+        cr_assert_neq(engine_set(&e, key, "v"), 0, "%s", key);
+        if (i % 10000 == 0) {
+            cr_assert(engine_used(&e) <= limit + (1 << 20), "%zu after %d", engine_used(&e), i);
+            engine_pass(&e, 1);
+            engine_settle(&e);
+        }
+    }
+    cr_expect(engine_metric(&e, M_CURR_ITEMS) > 200000, "%lld",
+              (long long)engine_metric(&e, M_CURR_ITEMS));
     engine_fini(&e);
 }
