@@ -58,8 +58,8 @@ static bool
 quotes_cut(struct slice *value)
 {
     if (value->len != 0 && value->ptr[0] == '"') {
-        if (value->len < 2 || memchr(value->ptr + 1, '"', value->len - 1) !=
-                                  value->ptr + value->len - 1) {
+        if (value->len < 2 ||
+            memchr(value->ptr + 1, '"', value->len - 1) != value->ptr + value->len - 1) {
             return false;
         }
         *value = slice_of(value->ptr + 1, value->len - 2);
@@ -72,9 +72,9 @@ static err_t
 line_parse(struct settings *s, struct slice line, struct err_detail *d)
 {
     struct slice text = blanks_trim(comment_cut(line));
-    char         name[NAME_MAX_BYTES];
-    char         value[SETTINGS_TEXT_MAX];
-    const char  *sign;
+    char name[NAME_MAX_BYTES];
+    char value[SETTINGS_TEXT_MAX];
+    const char *sign;
     struct slice right;
 
     if (text.len == 0) {
@@ -105,13 +105,13 @@ settings_parse_text(struct settings *s, const char *filename, struct slice text,
                     struct err_detail *d)
 {
     struct settings next = *s;
-    unsigned        number = 1;
+    unsigned number = 1;
 
     for (; text.len != 0; number++) {
-        const char       *end = memchr(text.ptr, '\n', text.len);
-        size_t            len = end == NULL ? text.len : (size_t)(end - text.ptr);
+        const char *end = memchr(text.ptr, '\n', text.len);
+        size_t len = end == NULL ? text.len : (size_t)(end - text.ptr);
         struct err_detail why = { "" };
-        err_t             e = line_parse(&next, slice_of(text.ptr, len), &why);
+        err_t e = line_parse(&next, slice_of(text.ptr, len), &why);
 
         if (e != ERR_OK) {
             return err_set(d, e, "%.100s: line %u: %s", filename, number, why.text);
@@ -138,11 +138,11 @@ variable_is_foreign(const char *name, const char *value)
 static err_t
 variable_parse(struct settings *s, const char *variable, struct err_detail *d)
 {
-    const char       *start = variable + strlen(ENV_PREFIX);
-    const char       *sign = strchr(start, '=');
-    char              name[NAME_MAX_BYTES];
+    const char *start = variable + strlen(ENV_PREFIX);
+    const char *sign = strchr(start, '=');
+    char name[NAME_MAX_BYTES];
     struct err_detail why = { "" };
-    err_t             e;
+    err_t e;
 
     if (sign == NULL || variable_is_foreign(start, sign + 1)) {
         return ERR_OK;
@@ -202,9 +202,17 @@ store_check(const struct settings *s, struct err_detail *d)
     if (t->temp_lru && !t->lru_maintainer) {
         return err_set(d, ERR_INVALID, "temporary_ttl requires lru_maintainer to be enabled");
     }
-    /* Only the value that somebody chose is held against -I: the default must fit every -I. */
-    if (s->given[SETTING_slab_chunk_max] && t->item_size_max % t->slab_chunk_max != 0) {
-        return err_set(d, ERR_RANGE, "item_size_max (-I): not a multiple of slab_chunk_max");
+    /* A small -I is fine by itself; memcached wants slab_chunk_max lowered with it. */
+    if (s->given[SETTING_slab_chunk_max] && t->slab_chunk_max > t->item_size_max) {
+        return err_set(d, ERR_RANGE,
+                       "slab_chunk_max (bytes: %zu) cannot be larger than -I (item_size_max %zu)",
+                       (size_t)t->slab_chunk_max, (size_t)t->item_size_max);
+    }
+    if (t->item_size_max > t->slab_chunk_max && t->item_size_max % t->slab_chunk_max != 0) {
+        return err_set(
+            d, ERR_RANGE,
+            "-I (item_size_max: %zu) must be evenly divisible by slab_chunk_max (bytes: %zu)",
+            (size_t)t->item_size_max, (size_t)t->slab_chunk_max);
     }
     return ERR_OK;
 }
@@ -217,8 +225,7 @@ settings_check(const struct settings *s, struct err_detail *d)
     if (e != ERR_OK) {
         return e;
     }
-    if (s->auth.sasl && s->net.protocol != SETTINGS_PROTOCOL_BINARY &&
-        s->given[SETTING_protocol]) {
+    if (s->auth.sasl && s->net.protocol != SETTINGS_PROTOCOL_BINARY && s->given[SETTING_protocol]) {
         return err_set(d, ERR_INVALID, "sasl (-S): needs the binary protocol (-B binary)");
     }
     if (s->auth.auth_file[0] != '\0' && s->net.protocol == SETTINGS_PROTOCOL_BINARY) {

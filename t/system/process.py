@@ -27,7 +27,7 @@ WRONG = [
     (("-l", "fooble.invalid"),), (("-R", "0"),), (("-b", "abc"), OURS), (("-p", "abc"), OURS),
     (("-p", "65536"), OURS),
     (("-t", "abc"),), (("-c", "abc"),), (("-m", "abc"), OURS), (("-m", "0"), OURS),
-    (("-I", "abc"),), (("-I", "40m"),), (("-I", "1500000", "-o", "slab_chunk_max=512"),),
+    (("-I", "abc"),), (("-I", "40m"),), (("-I", "1500000"),), (("-I", "600k"),),
     (("-o", "nonsense"),), (("-o", "nonsense=5"),), (("-o", "hashpower=5"),),
     (("-o", "hashpower=99"),),
     (("-o", "hashpower"),), (("-o", "hot_lru_pct=50,warm_lru_pct=50"),), (("-o", "hot_lru_pct=0"),),

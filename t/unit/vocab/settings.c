@@ -387,6 +387,8 @@ Test(settings, combinations_that_are_refused)
         { "no_lru_maintainer,temporary_ttl=30", NULL, NULL },
         { "slab_chunk_max=400", NULL, NULL },
         { "slab_chunk_max=2048", NULL, NULL },
+        { "", "item_size_max", "1500000" },
+        { "", "item_size_max", "600k" },
     };
 
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
