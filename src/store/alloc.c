@@ -16,8 +16,9 @@ chunk_is_draining(const struct slab *s, const struct item *chunk)
     return atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_DRAINING;
 }
 
-struct item *
-chunk_take_free(struct store_ctx *c, uint8_t class_id)
+/* One of the thread's own, or of some that it gets from the class. */
+static struct item *
+stock_take(struct store_ctx *c, uint8_t class_id)
 {
     struct slab *s = &c->store->slab;
     struct stock *stock = &c->stocks[class_id];
@@ -38,6 +39,17 @@ chunk_take_free(struct store_ctx *c, uint8_t class_id)
 }
 
 struct item *
+chunk_take_free(struct store_ctx *c, uint8_t class_id)
+{
+    struct item *chunk = stock_take(c, class_id);
+
+    /* Who still reads the chunk's last item must see the bucket that dropped it move. */
+    atomic_thread_fence(memory_order_release);
+    assert(chunk == NULL || meta_kind(item_meta(chunk)) == ITEM_FREE);
+    return chunk;
+}
+
+struct item *
 chunk_take(struct store_ctx *c, uint8_t class_id)
 {
     struct slab_class *k = &c->store->slab.classes[class_id];
@@ -45,8 +57,6 @@ chunk_take(struct store_ctx *c, uint8_t class_id)
     for (unsigned round = 0; round < TAKE_ROUNDS; round++) {
         struct item *chunk = chunk_take_free(c, class_id);
         if (chunk != NULL) {
-            /* Who still reads the chunk's last item must see the bucket that dropped it move. */
-            atomic_thread_fence(memory_order_release);
             return chunk;
         }
         metric_add(c->metrics, M_DIRECT_RECLAIMS, 1);
@@ -118,9 +128,9 @@ pieces_make(struct store_ctx *c, struct item *it, uint32_t value_len)
         uint32_t room = s->table.chunk[id] - PIECE_HEADER;
         uint32_t n = left < room ? left : room;
         item_store_version(chunk, 0);
-        item_set_seen(chunk, n);
+        item_set_seen(chunk, 0);
         item_store_word(chunk, 16, slab_handle(s, it));
-        item_set_meta(chunk, meta_with_kind(0, ITEM_PIECE));
+        piece_set_bytes(chunk, n);
         uint64_t handle = slab_handle(s, chunk);
         if (last == NULL) {
             atomic_store_explicit(&big->piece, handle, memory_order_relaxed);

@@ -255,9 +255,9 @@ hand_step(struct store_ctx *c, struct slab_class *k, struct item *chunk, bool pa
     uint32_t meta = item_meta(chunk);
 
     if (meta_kind(meta) == ITEM_PIECE) {
-        struct item *owner = slab_item(&c->store->slab, item_load_word(chunk, 16));
+        struct item *owner = grip_owner(&c->store->slab, chunk);
         ++*looked;
-        return hand_judge(c, k, owner, patient, dead_only);
+        return owner != NULL ? hand_judge(c, k, owner, patient, dead_only) : NULL;
     }
     if (meta_kind(meta) != ITEM_LINKED) {
         return NULL;

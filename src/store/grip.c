@@ -23,6 +23,21 @@ grip_take(struct store *s, struct item *it, struct grip *g)
     return true;
 }
 
+struct item *
+grip_owner(const struct slab *s, const struct item *piece)
+{
+    uint64_t handle = item_load_word(piece, 16);
+    uint64_t page = handle >> (s->page_shift - 3);
+
+    /* Only pages that were in a class once are readable. */
+    if (page >= s->page_max ||
+        atomic_load_explicit(&s->pages[page].class_id, memory_order_relaxed) == 0) {
+        return NULL;
+    }
+    struct item *owner = slab_item(s, handle);
+    return slab_room(s, owner) >= sizeof *owner + sizeof(struct item_big) ? owner : NULL;
+}
+
 void
 grip_drop(struct grip *g)
 {
@@ -33,7 +48,7 @@ bool
 grip_is_pinned(const struct grip *g)
 {
     return (g->meta & ITEM_IS_BIG) &&
-           atomic_load_explicit(&item_big(g->it)->refs, memory_order_relaxed) > 1;
+           atomic_load_explicit(&item_big(g->it)->refs, memory_order_acquire) > 1;
 }
 
 /* Moves the counters for an item that leaves. */

@@ -19,6 +19,9 @@ struct grip {
  * locked. */
 bool grip_take(struct store *s, struct item *it, struct grip *g);
 void grip_drop(struct grip *g);
+/* The item that a chunk, a piece when it was looked at, belongs to; by now it may be anything, so
+ * NULL if it names no place in a page, and what it names is to be gripped before it is believed. */
+struct item *grip_owner(const struct slab *s, const struct item *piece);
 /* True if readers hold its value, so that it cannot be freed or moved now. */
 bool grip_is_pinned(const struct grip *g);
 /* Counts (into the class, which is locked) and unlinks; the grip is dropped. Returns the item, to

@@ -6,7 +6,7 @@
  *
  *     version   u64   HLC stamp (item) | next piece (piece) | next free chunk of the page (free)
  *     seen      u32   last access << 3 | fetched << 2 | frequency 0..3
- *     meta      u32   key length 8 | size 12 | bits 12
+ *     meta      u32   key length 8 | size 12 | bits 12 (item) | bytes in it 20 | kind (piece)
  *
  * behind which an item has, each only if its bit says so and in this order,
  *
@@ -23,7 +23,8 @@
  * Readers look at items while writers reuse them; a bucket's sequence tells them afterwards.  So
  * every word that a reader may see is read and written by relaxed atomics, eight bytes at a time.
  * meta of a linked item changes only under its bucket's lock; seen is a hint, written under the
- * bucket's lock (hits) or the class's (the clock hand).
+ * bucket's lock (hits) or the class's (the clock hand, which may come too late and write into what
+ * the chunk has become: nothing may depend on it).
  */
 #pragma once
 #include "base/slice.h"
@@ -67,12 +68,13 @@ struct item_big {
     _Atomic uint64_t piece; /* handle of the first piece; 0: the value lies behind the key */
 };
 
-/* A piece of a large value. version: handle of the next piece, 0 at the end; seen: bytes in it. */
+/* A piece of a large value. version: handle of the next piece, 0 at the end. */
 struct piece {
     struct item head;
     _Atomic uint64_t owner; /* handle of its item */
 };
-#define PIECE_HEADER ((uint32_t)sizeof(struct piece))
+#define PIECE_HEADER     ((uint32_t)sizeof(struct piece))
+#define PIECE_BYTES_MASK 0xfffffu /* of meta; a page is 1 MiB at most */
 
 #define SEEN_FREQ_MASK 3u
 #define SEEN_FETCHED   4u
@@ -114,6 +116,19 @@ meta_key_at(uint32_t meta)
 {
     return 16 + (meta >> 22 & 1) * 16 + (meta >> 23 & 1) * 8 + (meta >> 24 & 1) * 8 +
            (meta >> 25 & 1) * 8;
+}
+
+static inline uint32_t
+piece_bytes(const struct item *piece)
+{
+    return item_meta(piece) & PIECE_BYTES_MASK;
+}
+
+static inline void
+piece_set_bytes(struct item *piece, uint32_t n)
+{
+    assert(n > 0 && n <= PIECE_BYTES_MASK);
+    item_set_meta(piece, meta_with_kind(n, ITEM_PIECE));
 }
 
 static inline uint64_t

@@ -151,10 +151,10 @@ static void
 chunk_clear_piece(struct store_ctx *c, struct slab_class *k, struct item *piece, bool rescue)
 {
     struct store *s = c->store;
-    struct item *owner = slab_item(&s->slab, item_load_word(piece, 16));
+    struct item *owner = grip_owner(&s->slab, piece);
     struct grip g;
 
-    if (!grip_take(s, owner, &g)) {
+    if (owner == NULL || !grip_take(s, owner, &g)) {
         moved_count(c, M_MOVE_BUSY_ITEMS);
         return;
     }
@@ -167,7 +167,7 @@ chunk_clear_piece(struct store_ctx *c, struct slab_class *k, struct item *piece,
     }
     struct item *to = rescue ? chunk_take_free(c, k->id) : NULL;
     if (to != NULL) {
-        chunk_copy(to, piece, PIECE_HEADER + item_seen(piece));
+        chunk_copy(to, piece, PIECE_HEADER + piece_bytes(piece));
         piece_relink(s, owner, piece, to);
         chunk_leave(c, piece);
         grip_drop(&g);
@@ -379,8 +379,9 @@ class_sample_age_locked(struct store_ctx *c, const struct slab_class *k)
         const struct item *it = (const void *)at;
         enum item_kind kind = meta_kind(item_meta(it));
         if (kind == ITEM_PIECE) {
-            it = slab_item(&c->store->slab, item_load_word(it, 16));
-        } else if (kind != ITEM_LINKED) {
+            it = grip_owner(&c->store->slab, it);
+        }
+        if (it == NULL || meta_kind(item_meta(it)) != ITEM_LINKED) {
             continue;
         }
         uint32_t last = item_seen(it) >> SEEN_SHIFT;

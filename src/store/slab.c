@@ -207,6 +207,7 @@ page_carve(struct slab *s, struct slab_class *c, uint32_t page)
     p->listed = false;
     p->free_head = 0;
     p->free_count = (uint16_t)c->per_page;
+    atomic_thread_fence(memory_order_release); /* as in chunk_take_free() */
     for (uint32_t i = c->per_page; i-- > 0;) {
         struct item *chunk = page_chunk(s, page, c->chunk, i);
         slab_wipe(chunk);

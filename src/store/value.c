@@ -39,7 +39,7 @@ cursor_base(const struct value_cursor *v)
 static uint32_t
 cursor_chunk_bytes(const struct value_cursor *v)
 {
-    return is_piece(v) ? item_seen(v->chunk) : item_size(v->item, item_meta(v->item));
+    return is_piece(v) ? piece_bytes(v->chunk) : item_size(v->item, item_meta(v->item));
 }
 
 void *

@@ -3,6 +3,7 @@
  * that change in place, without memory, without eviction, with clocks apart.
  */
 #include "engine.h"
+#include "store/grip.h"
 
 #define SCANNED 20000
 
@@ -249,5 +250,59 @@ Test(corners, a_growing_table_stays_within_the_limit)
     }
     cr_expect(engine_metric(&e, M_CURR_ITEMS) > 200000, "%lld",
               (long long)engine_metric(&e, M_CURR_ITEMS));
+    engine_fini(&e);
+}
+
+/* The hand may write a frequency into what it takes for an item, when it long is a piece. */
+Test(corners, a_piece_does_not_depend_on_what_the_hand_writes)
+{
+    const struct store_config config = engine_config(16 << 20);
+    static char data[200000];
+    struct value_cursor v;
+    struct store_hit hit;
+    struct engine e;
+    size_t n, all = 0;
+
+    engine_init(&e, &config);
+    (void)engine_put(&e, "k", slice_of(data, sizeof data), 0, 0);
+    cr_assert_eq(engine_look(&e, "k", &hit), STORE_HIT);
+    value_cursor_init(&v, e.store, hit.pinned);
+    while (value_cursor_span(&v, e.store, &n) != NULL) {
+        item_set_seen(v.chunk, 0xdeadbeef);
+        all += n;
+        value_cursor_advance(&v, e.store, n);
+    }
+    value_cursor_init(&v, e.store, hit.pinned);
+    while (value_cursor_span(&v, e.store, &n) != NULL) {
+        all -= n;
+        value_cursor_advance(&v, e.store, n);
+    }
+    cr_expect_eq(all, 0);
+    store_unpin(e.ctx, hit.pinned);
+    engine_fini(&e);
+}
+
+/* A chunk that no longer is a piece names anything as its owner: bytes of a key, perhaps. */
+Test(corners, an_owner_that_is_no_place_is_not_looked_at)
+{
+    const struct store_config config = engine_config(16 << 20);
+    static _Alignas(64) uint64_t words[8];
+    struct item *piece = (struct item *)(void *)words;
+    struct engine e;
+
+    engine_init(&e, &config);
+    struct slab *s = &e.store->slab;
+    static const char bytes[] = "kkkkkkkk";
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    words[2] = word;
+    cr_expect_null(grip_owner(s, piece), "no address at all");
+    words[2] = (uint64_t)(s->page_max - 1) << (s->page_shift - 3);
+    cr_expect_null(grip_owner(s, piece), "a page that was never used");
+    (void)engine_set(&e, "k", "v");
+    words[2] = ((uint64_t)2 << (s->page_shift - 3)) - 1;
+    cr_expect_null(grip_owner(s, piece), "too close to the page's end");
+    words[2] = (uint64_t)1 << (s->page_shift - 3);
+    cr_expect_not_null(grip_owner(s, piece), "a place in a page");
     engine_fini(&e);
 }
