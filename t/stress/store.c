@@ -21,6 +21,10 @@
 #define KEYS    20000u
 #define LIMIT   (24u << 20)
 #define LARGE   (200u << 10)
+#define LOGS    40u /* keys that are appended and prepended to, a block at a time */
+#define BLOCK   1000u
+#define RECORDS 4000u /* keys that are merged by all writers at once */
+#define HELD    4     /* large values a reader keeps for a while */
 
 struct head {
     uint32_t key, stamp, len, check;
@@ -30,6 +34,7 @@ static struct store *store;
 static struct metrics rows[WRITERS + READERS + 1];
 static _Atomic bool stop;
 static _Atomic uint32_t written[KEYS]; /* last stamp that was published */
+static _Atomic uint64_t merged;
 
 static uint32_t
 mix(uint32_t a, uint32_t b)
@@ -80,26 +85,36 @@ fill(char *to, uint32_t key, uint32_t stamp, uint32_t len)
     }
 }
 
+/* The bytes of what was found, in one piece. */
+static const char *
+bytes_of(const struct store_hit *hit, uint32_t key, char *room)
+{
+    struct value_cursor v;
+    size_t n, at = 0;
+
+    if (hit->pinned == NULL) {
+        return hit->value.ptr;
+    }
+    value_cursor_init(&v, store, hit->pinned);
+    for (void *s; (s = value_cursor_span(&v, store, &n)) != NULL;
+         value_cursor_advance(&v, store, n)) {
+        if (at + n > hit->value_len) {
+            die("pinned length", key, at + n, hit->value_len);
+        }
+        memcpy(room + at, s, n);
+        at += n;
+    }
+    if (at != hit->value_len) {
+        die("pinned length", key, at, hit->value_len);
+    }
+    return room;
+}
+
 /* Checks one value; returns its stamp. */
 static uint32_t
-check(struct store_ctx *c, const struct store_hit *hit, uint32_t key, char *room)
+check(const struct store_hit *hit, uint32_t key, char *room)
 {
-    const char *p = hit->value.ptr;
-    if (hit->pinned != NULL) {
-        struct value_cursor v;
-        size_t n, at = 0;
-        value_cursor_init(&v, store, hit->pinned);
-        for (void *s; (s = value_cursor_span(&v, store, &n)) != NULL;
-             value_cursor_advance(&v, store, n)) {
-            memcpy(room + at, s, n);
-            at += n;
-        }
-        if (at != hit->value_len) {
-            die("pinned length", key, at, hit->value_len);
-        }
-        p = room;
-        store_unpin(c, hit->pinned);
-    }
+    const char *p = bytes_of(hit, key, room);
     struct head h;
     if (hit->value_len < sizeof h) {
         die("short value", key, hit->value_len, 0);
@@ -119,7 +134,7 @@ check(struct store_ctx *c, const struct store_hit *hit, uint32_t key, char *room
     return h.stamp;
 }
 
-static void
+static uint64_t
 write_one(struct store_ctx *c, uint32_t key, uint32_t stamp, uint64_t *seed, char *room)
 {
     char name[64];
@@ -135,7 +150,7 @@ write_one(struct store_ctx *c, uint32_t key, uint32_t stamp, uint64_t *seed, cha
     struct item *it = store_alloc(c, &spec);
     struct store_txn t;
     if (it == NULL) {
-        return;
+        return 0;
     }
     item_write(c, it, 0, room, len);
     store_lock(c, k, store_hash(k), &t);
@@ -146,6 +161,156 @@ write_one(struct store_ctx *c, uint32_t key, uint32_t stamp, uint64_t *seed, cha
     }
     atomic_store(&written[key], stamp);
     store_unlock(&t);
+    return v;
+}
+
+/* -- values that grow ------------------------------------------------------------------------- */
+
+static struct slice
+log_key(uint32_t n, char *room)
+{
+    return slice_of(room, (size_t)snprintf(room, 64, "log:%u", n));
+}
+
+static void
+block_fill(char *to, uint32_t key, int32_t number)
+{
+    memset(to, (int)(key + (uint32_t)number) & 0xff, BLOCK);
+    memcpy(to, &key, sizeof key);
+    memcpy(to + sizeof key, &number, sizeof number);
+}
+
+/* Blocks at both ends: their numbers are one sequence. */
+static void
+log_check(const char *p, uint32_t len, uint32_t key)
+{
+    int32_t first = 0, number;
+    uint32_t k;
+
+    for (uint32_t i = 0; i < len / BLOCK; i++, p += BLOCK) {
+        memcpy(&k, p, sizeof k);
+        memcpy(&number, p + sizeof k, sizeof number);
+        first = i == 0 ? number : first;
+        char mark = (char)(key + (uint32_t)number);
+        if (k != key || number != first + (int32_t)i || p[BLOCK / 2] != mark ||
+            p[BLOCK - 1] != mark) {
+            die("block", key, k, (uint64_t)number);
+        }
+    }
+    if (len % BLOCK != 0) {
+        die("part of a block", key, len, 0);
+    }
+}
+
+static struct item *
+item_of(struct store_ctx *c, struct slice key, const char *bytes, uint32_t len)
+{
+    struct store_spec spec = { .key = key, .value_len = len };
+    struct item *it = store_alloc(c, &spec);
+
+    if (it != NULL) {
+        item_write(c, it, 0, bytes, len);
+    }
+    return it;
+}
+
+/* Adds blocks to one end, up to a size; then begins again. */
+static void
+log_grow(struct store_ctx *c, uint32_t key, uint64_t *seed, char *room)
+{
+    char name[64];
+    struct slice k = log_key(key, name);
+    struct store_txn t;
+    struct item *it = NULL;
+    bool front = rnd(seed) % 3 == 0;
+    uint32_t blocks = rnd(seed) % 8 == 0 ? 1 + rnd(seed) % 20 : 1;
+
+    store_lock(c, k, store_hash(k), &t);
+    if (t.old == NULL) {
+        block_fill(room, key, 0);
+        it = item_of(c, k, room, BLOCK);
+        if (it != NULL) {
+            (void)store_publish(&t, &it);
+        }
+    } else if (t.hit.value_len > LARGE) {
+        store_remove(&t);
+    } else {
+        store_fetch(&t);
+        const char *p = bytes_of(&t.hit, key, room);
+        int32_t first, count = (int32_t)(t.hit.value_len / BLOCK);
+        memcpy(&first, p + sizeof key, sizeof first);
+        if (t.hit.pinned != NULL) {
+            store_unpin(c, t.hit.pinned);
+        }
+        for (uint32_t i = 0; i < blocks; i++) {
+            int32_t number = front ? first - (int32_t)blocks : first + count;
+            block_fill(room + i * BLOCK, key, number + (int32_t)i);
+        }
+        it = blocks > 1 ? item_of(c, k, room, blocks * BLOCK) : NULL;
+        if (blocks == 1 || it != NULL) {
+            (void)store_concat(&t, front, slice_of(room, BLOCK), it);
+        }
+    }
+    store_unlock(&t);
+    store_drop(c, it);
+}
+
+/* -- records that come from anywhere ---------------------------------------------------------- */
+
+static struct slice
+record_key(uint32_t n, char *room)
+{
+    return slice_of(room, (size_t)snprintf(room, 64, "rec:%u", n));
+}
+
+/* What the value of a record is, follows from its key and version. */
+static uint32_t
+record_fill(char *to, uint32_t key, uint64_t version)
+{
+    uint32_t m = mix(key, (uint32_t)(version >> 8));
+    uint32_t len = m % 50 == 0 ? m % 30000 : m % 500;
+
+    memset(to, (int)(m & 0xff), len);
+    return len;
+}
+
+static void
+record_merge(struct store_ctx *c, uint32_t key, uint64_t version, uint64_t *seed, char *room)
+{
+    char name[64];
+    uint32_t len = record_fill(room, key, version);
+    struct store_record r = { .key = record_key(key, name),
+                              .value = slice_of(room, len),
+                              .version = version,
+                              .touches = rnd(seed) % 3,
+                              .expires = store_seconds(c) + 1 + rnd(seed) % 5,
+                              .tombstone = rnd(seed) % 8 == 0 };
+
+    if (r.tombstone) {
+        r.value.len = 0;
+    } else if (rnd(seed) % 2) {
+        struct store_spec spec = {
+            .key = r.key, .value_len = len, .expires = r.expires, .client_flags = 1
+        };
+        r.item = store_alloc(c, &spec);
+        if (r.item != NULL) {
+            item_write(c, r.item, 0, room, len);
+        }
+    }
+    if (store_merge(c, &r) == STORE_MERGED) {
+        atomic_fetch_add(&merged, 1);
+    }
+}
+
+static void
+record_check(const struct store_hit *hit, uint32_t key, char *room, char *expected)
+{
+    const char *p = bytes_of(hit, key, room);
+    uint32_t len = record_fill(expected, key, hit->version);
+
+    if (len != hit->value_len || memcmp(p, expected, len) != 0) {
+        die("record", key, hit->value_len, len);
+    }
 }
 
 static void *
@@ -157,6 +322,7 @@ writer(void *arg)
     char *room = malloc(2 * LARGE);
     char name[64];
     uint32_t stamp = 1;
+    uint64_t latest = 1;
 
     while (!stop) {
         store_turn(c, clock_now());
@@ -164,8 +330,19 @@ writer(void *arg)
             uint32_t r = rnd(&seed) % 100, key = rnd(&seed) % (KEYS / WRITERS) * WRITERS + me;
             struct slice k = key_of(key, name);
             struct store_txn t;
-            if (r < 70) {
-                write_one(c, key, stamp++, &seed, room);
+            if (r < 60) {
+                uint64_t v = write_one(c, key, stamp++, &seed, room);
+                latest = v > latest ? v : latest;
+                continue;
+            }
+            if (r < 62) {
+                log_grow(c, rnd(&seed) % LOGS, &seed, room);
+                continue;
+            }
+            if (r < 75) {
+                /* Around now, by both writers, so that they meet in the same records. */
+                uint64_t v = (latest >> 22 << 22) + ((uint64_t)(rnd(&seed) % 16) << 18);
+                record_merge(c, rnd(&seed) % RECORDS, v + 256, &seed, room);
                 continue;
             }
             store_lock(c, k, store_hash(k), &t);
@@ -185,6 +362,44 @@ writer(void *arg)
     return NULL;
 }
 
+/* A record or a log. */
+static void
+read_other(struct store_ctx *c, uint64_t *seed, char *room, char *expected)
+{
+    bool log = rnd(seed) % 4 == 0;
+    uint32_t key = rnd(seed) % (log ? LOGS : RECORDS);
+    char name[64];
+    struct slice k = log ? log_key(key, name) : record_key(key, name);
+    struct store_hit hit;
+
+    if (store_get(c, k, store_hash(k), 0, &hit) != STORE_HIT) {
+        return;
+    }
+    if (log) {
+        log_check(bytes_of(&hit, key, room), hit.value_len, key);
+    } else {
+        record_check(&hit, key, room, expected);
+    }
+    if (hit.pinned != NULL) {
+        store_unpin(c, hit.pinned);
+    }
+}
+
+struct kept {
+    struct store_hit hit;
+    uint32_t key;
+};
+
+static void
+kept_drop(struct store_ctx *c, struct kept *one, char *room)
+{
+    if (one->hit.pinned != NULL) {
+        (void)check(&one->hit, one->key, room);
+        store_unpin(c, one->hit.pinned);
+        one->hit.pinned = NULL;
+    }
+}
+
 static void *
 reader(void *arg)
 {
@@ -192,7 +407,8 @@ reader(void *arg)
     uint64_t seed = me * 99 + 5;
     struct store_ctx *c = store_ctx_new(store, &rows[me]);
     uint32_t *last = calloc(KEYS, sizeof *last);
-    char *room = malloc(2 * LARGE);
+    char *room = malloc(2 * LARGE), *expected = malloc(LARGE);
+    struct kept kept[HELD] = { 0 };
     char name[64];
     uint64_t hits = 0;
 
@@ -202,10 +418,18 @@ reader(void *arg)
             uint32_t key = rnd(&seed) % (rnd(&seed) % 2 ? KEYS : 200);
             struct slice k = key_of(key, name);
             struct store_hit hit;
+            if (i < 4) {
+                read_other(c, &seed, room, expected);
+            }
             if (store_get(c, k, store_hash(k), 0, &hit) != STORE_HIT) {
                 continue;
             }
-            uint32_t stamp = check(c, &hit, key, room);
+            uint32_t stamp = check(&hit, key, room);
+            if (hit.pinned != NULL) { /* kept for a while, and still whole then */
+                struct kept *one = &kept[rnd(&seed) % HELD];
+                kept_drop(c, one, room);
+                *one = (struct kept){ hit, key };
+            }
             if (stamp < last[key]) {
                 die("stale read", key, stamp, last[key]);
             }
@@ -216,8 +440,12 @@ reader(void *arg)
     if (hits == 0) {
         die("no hit at all", 0, 0, 0);
     }
+    for (int i = 0; i < HELD; i++) {
+        kept_drop(c, &kept[i], room);
+    }
     free(last);
     free(room);
+    free(expected);
     store_ctx_free(c);
     return NULL;
 }
@@ -227,7 +455,7 @@ scan_check(void *arg, const struct store_record *r, uint8_t class_id)
 {
     uint32_t *n = arg;
     (void)class_id;
-    if (r->key.len < 5 || memcmp(r->key.ptr, "key:", 4) != 0 || r->version == 0) {
+    if (r->key.len < 5 || r->key.ptr[3] != ':' || r->version == 0) {
         die("scan", 0, r->key.len, r->version);
     }
     ++*n;
@@ -277,12 +505,13 @@ report(uint32_t scanned)
     store_get_stats(store, &st);
     printf("stored %lld, items %lld, evicted %lld, pages moved %lld, rescued %lld, crawled %lld, "
            "reclaimed "
-           "%lld, buckets %llu, scanned %u, used %zu KiB\n",
+           "%lld, buckets %llu, scanned %u, merged %llu, used %zu KiB\n",
            (long long)total(M_TOTAL_ITEMS), (long long)total(M_CURR_ITEMS),
            (long long)total(M_EVICTIONS), (long long)total(M_PAGES_MOVED),
            (long long)total(M_MOVE_RESCUES), (long long)total(M_CRAWLER_CHECKED),
            (long long)(total(M_RECLAIMED) + total(M_CRAWLER_RECLAIMED)),
-           (unsigned long long)st.table_buckets, scanned, (st.pages_bytes + st.table_bytes) >> 10);
+           (unsigned long long)st.table_buckets, scanned, (unsigned long long)merged,
+           (st.pages_bytes + st.table_bytes) >> 10);
 }
 
 /* After a flush nothing may be left: no item, no byte, no chunk but what this thread keeps in
@@ -312,9 +541,11 @@ int
 main(int argc, char **argv)
 {
     int seconds = argc > 1 ? atoi(argv[1]) : 5;
-    struct store_config config = {
-        .memory_limit = LIMIT, .item_size_max = 1 << 20, .evict = true, .start = clock_now()
-    };
+    struct store_config config = { .memory_limit = LIMIT,
+                                   .item_size_max = 1 << 20,
+                                   .evict = true,
+                                   .tombstone_life = 2,
+                                   .start = clock_now() };
     struct err_detail d;
     pthread_t threads[WRITERS + READERS];
 
