@@ -3,8 +3,9 @@
  *
  * Each class counts what expires in which slot of 16 seconds.  When a slot has passed and held a
  * share of the class worth the trip, the crawler walks the class's chunks in address order, one
- * page per hold of its lock.  A walk counts anew what it leaves alive, so items with expiries far
- * ahead (beyond the 64 slots) are met again in time.
+ * page per hold of its lock.  A walk counts anew what it leaves alive.  What expires beyond the 64
+ * slots is counted in the last of them, so that it is looked at, and counted again, once in the
+ * 17 minutes that they span.
  */
 #include "store/impl.h"
 
@@ -19,11 +20,26 @@ slot_of(uint32_t sec)
 }
 
 void
-expire_note(struct store *s, uint8_t class_id, uint32_t expires)
+expire_note(const struct store_ctx *c, uint8_t class_id, uint32_t expires)
 {
-    if (expires != 0) {
-        atomic_fetch_add_explicit(&s->slab.classes[class_id].ttl_slot[slot_of(expires)], 1,
-                                  memory_order_relaxed);
+    uint32_t last = c->sec + ((SLOT_COUNT - 1) << SLOT_SHIFT);
+
+    if (expires == 0) {
+        return;
+    }
+    uint32_t at = expires > last ? last : expires < c->sec ? c->sec : expires;
+    atomic_fetch_add_explicit(&c->store->slab.classes[class_id].ttl_slot[slot_of(at)], 1,
+                              memory_order_relaxed);
+}
+
+/* Class locked. */
+static void
+class_start_walk_locked(struct slab_class *k)
+{
+    k->crawling = true;
+    k->crawl_page = 0;
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        atomic_store_explicit(&k->ttl_slot[slot], 0, memory_order_relaxed);
     }
 }
 
@@ -39,8 +55,7 @@ class_consider(struct slab_class *k, uint32_t from, uint32_t to)
     spin_lock(&k->lock);
     uint64_t held = (uint64_t)k->page_count * k->per_page - k->free_chunks;
     if (due > 0 && (uint64_t)due * 100 >= held * WORTH_PERCENT && !k->crawling) {
-        k->crawling = true;
-        k->crawl_page = 0;
+        class_start_walk_locked(k);
     } else if (due > 0) { /* not yet: let them wait for more */
         atomic_fetch_add_explicit(&k->ttl_slot[to], due, memory_order_relaxed);
     }
@@ -51,8 +66,7 @@ static void
 class_start_walk(struct slab_class *k)
 {
     spin_lock(&k->lock);
-    k->crawling = true;
-    k->crawl_page = 0;
+    class_start_walk_locked(k);
     spin_unlock(&k->lock);
 }
 
@@ -76,12 +90,10 @@ class_walk_page(struct store_ctx *c, struct slab_class *k)
             if (meta_kind(item_meta(it)) != ITEM_LINKED) {
                 continue;
             }
-            if (item_is_dead(c, it)) {
-                if (evict_item(c, k, it, REMOVE_DEAD_CRAWLER)) {
-                    dead[count++] = it;
-                }
-            } else {
-                expire_note(c->store, k->id, item_ext(it, item_meta(it)).expires);
+            if (item_is_dead(c, it) && evict_item(c, k, it, REMOVE_DEAD_CRAWLER)) {
+                dead[count++] = it;
+            } else { /* alive, or busy: for another time */
+                expire_note(c, k->id, item_ext(it, item_meta(it)).expires);
             }
         }
         if (number >= k->per_page || !more) {

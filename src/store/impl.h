@@ -181,6 +181,7 @@ bool move_steal(struct store_ctx *c, uint8_t for_class);
 bool move_tick(struct store_ctx *c, unsigned budget);
 
 /* expire.c */
-void expire_note(struct store *s, uint8_t class_id, uint32_t expires);
+/* Counts an expiry of the class, so that the crawler comes when it is over. */
+void expire_note(const struct store_ctx *c, uint8_t class_id, uint32_t expires);
 /* A step of the crawler; returns true if there is more to do soon. */
 bool expire_tick(struct store_ctx *c, unsigned budget);

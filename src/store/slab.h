@@ -56,7 +56,7 @@ struct slab_class {
     bool spare_before;      /* it had chunks to spare then */
     struct class_figures figures;
     /* expire.h */
-    _Atomic uint32_t ttl_slot[64]; /* items stored that expire in that slot of 64 s */
+    _Atomic uint32_t ttl_slot[64]; /* items that expire in that slot of 16 s */
     uint32_t crawl_page;
     bool crawling;
 };

@@ -141,7 +141,7 @@ txn_link(struct store_txn *t, struct item *it)
     }
     item_set_meta(it, meta_with_kind(item_meta(it), ITEM_LINKED) | (heir || ghost ? ITEM_MAIN : 0));
     item_count_in(c, it);
-    expire_note(s, slab_class_of(&s->slab, it), item_ext(it, item_meta(it)).expires);
+    expire_note(c, slab_class_of(&s->slab, it), item_ext(it, item_meta(it)).expires);
     t->raw = it;
     t->found = item_meta(it) & ITEM_TOMBSTONE ? STORE_MISS : STORE_HIT;
     txn_set_old(t, t->found == STORE_HIT ? it : NULL);
@@ -369,7 +369,7 @@ store_retime(struct store_txn *t, uint32_t expires)
     }
     x.expires = expires;
     item_set_ext(t->old, item_meta(t->old), x);
-    expire_note(t->ctx->store, t->hit.class_id, expires);
+    expire_note(t->ctx, t->hit.class_id, expires);
     txn_set_old(t, t->old);
     return true;
 }

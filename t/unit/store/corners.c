@@ -159,6 +159,33 @@ Test(corners, what_cannot_shrink_lets_the_background_sleep)
     engine_fini(&e);
 }
 
+/* Items that live for a day are no reason to walk over them every half minute. */
+Test(corners, the_crawler_does_not_walk_in_vain)
+{
+    const struct store_config config = engine_config(16 << 20);
+    struct engine e;
+    char key[32];
+
+    engine_init(&e, &config);
+    for (int i = 0; i < 20000; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        (void)engine_put(&e, key, SLICE("some value"), 40000 + i, 0);
+    }
+    for (int i = 0; i < 2000; i++) {
+        engine_pass(&e, 1);
+        engine_settle(&e);
+    }
+    int64_t checked = engine_metric(&e, M_CRAWLER_CHECKED);
+    cr_expect(checked < 5 * 25000, "%lld looked at in 2000 s", (long long)checked);
+    engine_pass(&e, 70000);
+    for (int i = 0; i < 1100; i++) {
+        engine_pass(&e, 1);
+        engine_settle(&e);
+    }
+    cr_expect_eq(engine_metric(&e, M_CURR_ITEMS), 0, "but in the end they are found");
+    engine_fini(&e);
+}
+
 /* Newer bytes that find no room: the older ones may not be shown in their place. */
 Test(corners, a_record_without_memory_takes_the_old_value_along)
 {
