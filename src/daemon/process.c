@@ -64,7 +64,14 @@ process_limit_core(struct err_detail *d)
 err_t
 process_lock_memory(struct err_detail *d)
 {
-    if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0) {
+    const struct rlimit all = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+    /*
+     * Once root is given up the limit holds for us, and with MCL_FUTURE every mapping above it
+     * fails.  The arena is there already, so without it little is left unlocked.
+     */
+    const int later = setrlimit(RLIMIT_MEMLOCK, &all) == 0 ? MCL_FUTURE : 0;
+
+    if (mlockall(MCL_CURRENT | later) < 0) {
         return err_set(d, ERR_DENIED, "-k invalid, mlockall() failed: %s", strerror(errno));
     }
     return ERR_OK;

@@ -19,7 +19,10 @@
 MUST_CHECK err_t process_limit_files(size_t connections, size_t reserved, struct err_detail *d);
 /* Raises the limit for core files as far as it goes. */
 MUST_CHECK err_t process_limit_core(struct err_detail *d);
-/* Locks all memory, now and later. */
+/*
+ * Locks all memory, and what is mapped later if the limit can be lifted.  While still root: after
+ * that the limit would stop the threads from starting.
+ */
 MUST_CHECK err_t process_lock_memory(struct err_detail *d);
 
 /*

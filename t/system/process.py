@@ -138,6 +138,9 @@ def right_options():
         with Server("-u", "nobody", user=False) as s:
             tap.is_(s.status("Uid"), pwd.getpwnam("nobody").pw_uid, "-u changes the user")
             tap.is_(s.status("Gid"), pwd.getpwnam("nobody").pw_gid, "and the group")
+        # The limit of locked memory that nobody has must not stop the threads from starting.
+        with Server("-k", "-u", "nobody", "-t", "4", user=False) as s:
+            tap.is_(s.once(b"mn\r\n"), b"MN\r\n", "-k and -u go together")
     else:
         tap.skip("-u changes the user", "not root")
 
