@@ -116,7 +116,8 @@ options_help(void)
     struct buf out = { 0 };
 
     if (settings_print_help(&out, setting_is_built_in)) {
-        printf("magpied " MAGPIE_VERSION "\n%.*s", (int)out.len, out.ptr);
+        printf("magpied " MAGPIE_VERSION "\nusage: magpied [OPTION]...\n%.*s", (int)out.len,
+               out.ptr);
     }
     buf_free(&out);
     return OPTIONS_DONE;
@@ -244,7 +245,9 @@ options_argv(struct settings *s, const struct table *t, int argc, char **argv)
     while ((c = getopt_long(argc, argv, t->letters, t->row, NULL)) != -1) {
         switch (c) {
         case '?':
-            return OPTIONS_BAD; /* getopt_long() has named the option */
+            /* getopt_long() has named the option. */
+            fprintf(stderr, "magpied --help says more.\n");
+            return OPTIONS_BAD;
         case 'h':
             return options_help();
         case 'i':
