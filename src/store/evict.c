@@ -23,6 +23,7 @@
 #define HAND_STEPS_MAX 16384u
 #define DEAD_STEPS_MAX 256u /* with -M: chunks looked at for a dead one */
 #define PROMOTE_HITS   2u
+#define SMALL_STEPS    256u /* entries of the small queue that one eviction goes through */
 
 void
 evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int ghost_epoch)
@@ -292,11 +293,15 @@ hand_sweep(struct store_ctx *c, struct slab_class *k, bool dead_only)
     return NULL;
 }
 
-/* From the small queue: down to a length; entries of items that are gone cost nothing. */
+/*
+ * From the small queue: down to a length, in so many steps at most, because after a flush all of
+ * its entries may be of items that are gone.
+ */
 static struct item *
-small_sweep(struct store_ctx *c, struct slab_class *k, uint32_t down_to)
+small_sweep(struct store_ctx *c, struct slab_class *k, uint32_t down_to, uint32_t steps)
 {
-    for (uint32_t i = k->ring_count; i > 0 && k->ring_count > down_to; i--) {
+    steps = steps < k->ring_count ? steps : k->ring_count;
+    for (; steps > 0 && k->ring_count > down_to; steps--) {
         struct item *victim = small_judge(c, k, ring_pop(k));
         if (victim != NULL) {
             return victim;
@@ -314,13 +319,13 @@ evict_one(struct store_ctx *c, uint8_t class_id)
 
     spin_lock(&k->lock);
     if (!dead_only) {
-        victim = small_sweep(c, k, small_target(k));
+        victim = small_sweep(c, k, small_target(k), SMALL_STEPS);
     }
     if (victim == NULL) {
         victim = hand_sweep(c, k, dead_only);
     }
     if (victim == NULL && !dead_only) {
-        victim = small_sweep(c, k, 0);
+        victim = small_sweep(c, k, 0, HAND_STEPS_MAX);
     }
     k->figures.direct += victim != NULL;
     spin_unlock(&k->lock);

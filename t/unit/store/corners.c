@@ -333,3 +333,33 @@ Test(corners, an_owner_that_is_no_place_is_not_looked_at)
     cr_expect_not_null(grip_owner(s, piece), "a place in a page");
     engine_fini(&e);
 }
+
+/* After a flush the small queue is full of what is gone; no single write has to clean up. */
+Test(corners, what_is_gone_leaves_the_small_queue_bit_by_bit)
+{
+    const struct store_config config = engine_config(16 << 20);
+    struct engine e;
+    char key[32];
+    uint32_t most = 0;
+    int n = 0;
+
+    engine_init(&e, &config);
+    uint8_t id = class_for(&e.store->slab.table, 16 + 8 + 1);
+    const struct slab_class *k = &e.store->slab.classes[id];
+    for (; n < 700000; n++) {
+        snprintf(key, sizeof key, "%08d", n);
+        (void)engine_set(&e, key, "v");
+    }
+    cr_assert(k->ring_count > 10000, "%u", k->ring_count);
+    store_flush(e.ctx, 0);
+    engine_settle(&e);
+    for (; n < 1400000; n++) {
+        uint32_t before = k->ring_count;
+        snprintf(key, sizeof key, "%08d", n);
+        (void)engine_set(&e, key, "v");
+        most =
+            before > k->ring_count && before - k->ring_count > most ? before - k->ring_count : most;
+    }
+    cr_expect(most <= 1000, "%u entries in one write", most);
+    engine_fini(&e);
+}
