@@ -248,6 +248,18 @@ hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, bool pati
     return NULL;
 }
 
+/*
+ * Is this the piece at which its owner is judged?  One of its first and last only, or a value of
+ * many pieces would lose its frequency in a single lap.
+ */
+static bool
+piece_decides(const struct slab *s, const struct item *owner, const struct item *piece)
+{
+    return item_load_version(piece) == 0 ||
+           atomic_load_explicit(&item_big(owner)->piece, memory_order_relaxed) ==
+               slab_handle(s, piece);
+}
+
 /* Looks at one chunk. *looked counts items that could have gone. */
 static struct item *
 hand_step(struct store_ctx *c, struct slab_class *k, struct item *chunk, bool patient,
@@ -256,9 +268,13 @@ hand_step(struct store_ctx *c, struct slab_class *k, struct item *chunk, bool pa
     uint32_t meta = item_meta(chunk);
 
     if (meta_kind(meta) == ITEM_PIECE) {
-        struct item *owner = grip_owner(&c->store->slab, chunk);
+        const struct slab *s = &c->store->slab;
+        struct item *owner = grip_owner(s, chunk);
         ++*looked;
-        return owner != NULL ? hand_judge(c, k, owner, patient, dead_only) : NULL;
+        if (owner == NULL || (patient && !dead_only && !piece_decides(s, owner, chunk))) {
+            return NULL;
+        }
+        return hand_judge(c, k, owner, patient, dead_only);
     }
     if (meta_kind(meta) != ITEM_LINKED) {
         return NULL;

@@ -252,6 +252,32 @@ Test(corners, a_forgotten_delete_is_a_miss)
     engine_fini(&e);
 }
 
+/* Large values that are wanted outlive large values that are not, as small ones do. */
+Test(corners, hot_large_values_stay)
+{
+    const struct store_config config = engine_config(16 << 20);
+    static char data[400000];
+    struct store_hit hit;
+    struct engine e;
+    char key[32];
+    int hits = 0;
+
+    engine_init(&e, &config);
+    for (int i = 0; i < 2000; i++) {
+        snprintf(key, sizeof key, "cold-%d", i);
+        (void)engine_put(&e, key, slice_of(data, sizeof data), 0, 0);
+        snprintf(key, sizeof key, "hot-%d", i % 10);
+        if (engine_look(&e, key, &hit) == STORE_HIT) {
+            store_unpin(e.ctx, hit.pinned);
+            hits += i >= 1000;
+        } else {
+            (void)engine_put(&e, key, slice_of(data, sizeof data), 0, 0);
+        }
+    }
+    cr_expect(hits > 900, "%d of 1000", hits);
+    engine_fini(&e);
+}
+
 /* Few large items become many small ones: the table grows while pages change hands. */
 Test(corners, a_growing_table_stays_within_the_limit)
 {
