@@ -133,7 +133,7 @@ drive_turn(struct drive *d, const char *in, size_t len, size_t read_max, size_t 
 void
 drive_say(struct drive *d, const char *in, size_t len, size_t cut)
 {
-    size_t at = 0, before = d->got.len + 1;
+    size_t at = 0, before = DRIVE_ALL; /* no length that the answers can have */
     struct iovec one;
 
     while (d->session &&
