@@ -30,7 +30,7 @@ SESSIONS = [
 def session(report, name, package, interpreter, script, args):
     """Runs one client's script; report gets (passed, name, why) for each of its lines."""
     if shutil.which(interpreter) is None:
-        report.append((None, name, "Debian package %s is missing" % package))
+        report.append((None, name, "there is no %s" % interpreter))
         return
     with Server() as s:
         done = subprocess.run([interpreter, os.path.join(HERE, "clients", script)] + args
