@@ -1,6 +1,7 @@
 #include "store/class.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define FINE_MIN    32u
@@ -19,12 +20,12 @@ size_align(uint32_t size)
     return (size + 7) & ~7u;
 }
 
-/* The next chunk size above one: a page is cut into about a tenth fewer parts, without a rest. */
+/* The next chunk size above one: a page is cut into so many fewer parts, without a rest. */
 static uint32_t
-size_next(uint32_t page_size, uint32_t size)
+size_next(uint32_t page_size, uint32_t size, double factor)
 {
     uint32_t parts = page_size / size;
-    uint32_t fewer = (uint32_t)(parts / FINE_FACTOR + 0.5);
+    uint32_t fewer = (uint32_t)(parts / factor + 0.5);
     uint32_t next;
 
     fewer = fewer < parts ? fewer : parts - 1;
@@ -34,20 +35,26 @@ size_next(uint32_t page_size, uint32_t size)
     return next;
 }
 
-static void
-table_fill_fine(struct class_table *t)
+/* False: that factor makes too many classes. */
+static bool
+table_fill_fine(struct class_table *t, double factor)
 {
     uint32_t size = FINE_MIN;
 
+    t->count = 0;
     while (size <= t->page_size / 4) {
+        if (t->count == CLASS_MAX - 3) {
+            return false;
+        }
         t->chunk[++t->count] = size;
         /* From here on pages divide too coarsely: pieces fit better. */
         t->item_max = size <= t->page_size / 8 ? size : t->item_max;
-        size = size < FINE_UNTIL ? size + FINE_STEP : size_next(t->page_size, size);
+        size = size < FINE_UNTIL ? size + FINE_STEP : size_next(t->page_size, size, factor);
     }
     for (uint32_t parts = 3; parts >= 1; parts--) { /* for pieces of large values */
         t->chunk[++t->count] = (t->page_size / parts) & ~7u;
     }
+    return true;
 }
 
 static void
@@ -79,9 +86,11 @@ class_table_init(struct class_table *t, uint32_t page_size, double factor, uint3
     if (factor > 1.0) {
         table_fill_factor(t, factor, chunk_min);
     } else {
-        table_fill_fine(t);
+        /* Larger pages span more sizes, so the steps get wider. */
+        for (double f = FINE_FACTOR; !table_fill_fine(t, f); f *= 1.01) {
+        }
     }
-    assert(t->count <= CLASS_MAX);
+    assert(t->count >= 1 && t->count <= CLASS_MAX);
 
     unsigned id = 1;
     for (unsigned i = 0; i < sizeof t->by_size; i++) {

@@ -68,6 +68,8 @@ slab_fini(struct slab *s)
     if (s->base != NULL) {
         vm_release(s->base, s->reserved);
     }
+    s->pages = NULL;
+    s->base = NULL;
 }
 
 static size_t

@@ -13,6 +13,7 @@
 
 #define DEFAULT_PAGE     (64u << 10)
 #define RESERVE_MIN      (UINT64_C(16) << 30) /* so that cache_memlimit has somewhere to go */
+#define BYTES_PER_KEY    UINT64_C(12)         /* of a table as full as it gets before it grows */
 #define BYTES_PER_BUCKET 128 /* of arena, at the least: 32-byte chunks, five or six to a bucket */
 
 static uint64_t
@@ -43,6 +44,18 @@ reserve_for(const struct store_config *config)
     return twice > RESERVE_MIN ? twice : RESERVE_MIN;
 }
 
+/* The hint for the table's size, as far as the table then takes an eighth of the memory at most. */
+static unsigned
+hash_power_of(const struct store_config *config)
+{
+    unsigned power = config->hash_power < 40 ? config->hash_power : 40;
+
+    while (power > 0 && (BYTES_PER_KEY << power) > config->memory_limit / 8) {
+        power--;
+    }
+    return power;
+}
+
 /* Reserves address space, less of it where the system is stingy. */
 static err_t
 store_reserve(struct store *s, const struct class_table *table, struct err_detail *d)
@@ -55,7 +68,7 @@ store_reserve(struct store *s, const struct class_table *table, struct err_detai
         size_t bytes = reserve + 64 * (size_t)table->page_size;
         e = slab_init(&s->slab, table, bytes, s->config.memory_limit, &s->table.bytes, d);
         if (!e) {
-            e = table_init(&s->table, bytes / BYTES_PER_BUCKET, s->config.hash_power, d);
+            e = table_init(&s->table, bytes / BYTES_PER_BUCKET, hash_power_of(&s->config), d);
         }
         if (!e || reserve == s->config.memory_limit) {
             return e;

@@ -58,6 +58,7 @@ table_fini(struct table *t)
     if (t->overflow != NULL) {
         vm_release(t->overflow, t->overflow_max * sizeof *t->overflow);
     }
+    t->buckets = t->overflow = NULL;
 }
 
 uint32_t

@@ -57,3 +57,19 @@ Test(class, pieces_cover_any_size)
         cr_assert(taken <= size + size / 7 + 24 * n + 16, "size %u takes %u", size, taken);
     }
 }
+
+/* The store's header allows pages up to 1 MiB: their table has as many classes as there may be. */
+Test(class, larger_pages_have_a_table_too)
+{
+    for (uint32_t page = 64u << 10; page <= 1u << 20; page *= 2) {
+        struct class_table t;
+        class_table_init(&t, page, 0, 0);
+        cr_assert(t.count <= CLASS_MAX, "%u classes for pages of %u", t.count, page);
+        cr_assert_eq(t.chunk[t.count], page);
+        cr_assert_eq(class_for(&t, t.item_max), class_for(&t, t.item_max - 1));
+        for (unsigned id = 2; id <= t.count; id++) {
+            cr_assert(t.chunk[id] > t.chunk[id - 1], "class %u of pages of %u", id, page);
+            cr_assert_eq(t.chunk[id] % 8, 0);
+        }
+    }
+}

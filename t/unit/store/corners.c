@@ -389,3 +389,19 @@ Test(corners, what_is_gone_leaves_the_small_queue_bit_by_bit)
     cr_expect(most <= 1000, "%u entries in one write", most);
     engine_fini(&e);
 }
+
+/* A hint for the table's size that is larger than all memory leaves room for items. */
+Test(corners, a_large_hash_power_does_not_eat_the_memory)
+{
+    struct store_config config = engine_config(64 << 20);
+    struct store_stats st;
+    struct engine e;
+
+    config.hash_power = 32;
+    engine_init(&e, &config);
+    store_get_stats(e.store, &st);
+    cr_expect(st.table_bytes <= (64 << 20) / 8, "%zu", st.table_bytes);
+    cr_expect(st.table_bytes > 1 << 20, "but a hint it is: %zu", st.table_bytes);
+    cr_expect_neq(engine_set(&e, "k", "v"), 0);
+    engine_fini(&e);
+}
