@@ -30,6 +30,7 @@ evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int g
 {
     uint32_t meta = item_meta(it);
 
+    assert(meta_kind(meta) == ITEM_LINKED);
     table_remove(slot, ghost_epoch);
     if (!(meta & ITEM_TOMBSTONE)) {
         metric_add(c->metrics, M_CURR_ITEMS, -1);
@@ -113,6 +114,7 @@ ring_push(struct slab_class *k, uint64_t entry)
 static uint64_t
 ring_pop(struct slab_class *k)
 {
+    assert(k->ring_count > 0);
     uint64_t entry = k->ring[k->ring_head];
 
     k->ring_head = (k->ring_head + 1) % k->ring_cap;

@@ -3,6 +3,8 @@
  */
 #include "store/impl.h"
 
+#include <assert.h>
+
 void
 store_get_stats(struct store *s, struct store_stats *ret)
 {
@@ -138,6 +140,7 @@ class_subtract(struct store_class_stats *r, const struct store_class_stats *base
 void
 store_get_class_stats(struct store *s, uint8_t class_id, struct store_class_stats *ret)
 {
+    assert(class_id >= 1 && class_id <= s->slab.table.count);
     class_get_raw(s, class_id, ret);
     class_census(s, class_id, ret);
     spin_lock(&s->ctx_lock);

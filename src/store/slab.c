@@ -148,6 +148,7 @@ pool_give(struct slab *s, uint32_t page, bool discard)
     s->pages[page].next = s->spare;
     s->spare = page;
     s->spare_count++;
+    assert(atomic_load_explicit(&s->in_classes, memory_order_relaxed) > 0);
     in_classes_add(s, UINT32_MAX);
     if (slab_has_room(s)) {
         atomic_store_explicit(&s->full, false, memory_order_relaxed);
@@ -276,6 +277,7 @@ slab_take(struct slab *s, uint8_t class_id, struct item **ret, unsigned max)
     while (n < max && c->partial != SLAB_NO_PAGE) {
         uint32_t page = c->partial;
         struct page *p = &s->pages[page];
+        assert(p->free_head != 0 && p->free_count > 0);
         struct item *chunk = page_chunk(s, page, c->chunk, p->free_head - 1u);
         p->free_head = (uint16_t)item_load_version(chunk);
         p->free_count--;
@@ -297,6 +299,7 @@ slab_give_locked(struct slab *s, struct slab_class *c, struct item *chunk)
     uint32_t number = (uint32_t)((char *)chunk - slab_page_start(s, page)) / c->chunk;
 
     assert(meta_kind(item_meta(chunk)) == ITEM_FREE);
+    assert(p->free_count < c->per_page && number < c->per_page);
     item_store_version(chunk, p->free_head);
     p->free_head = (uint16_t)(number + 1);
     p->free_count++;
@@ -328,6 +331,7 @@ slab_page_drain_locked(struct slab *s, struct slab_class *c, uint32_t page)
     if (p->listed) {
         partial_unlink(s, c, page);
     }
+    assert(c->page_count > 0 && c->free_chunks >= p->free_count);
     c->free_chunks -= p->free_count;
     c->draining++;
     uint32_t last = c->pages[--c->page_count];

@@ -81,6 +81,7 @@ store_reserve(struct store *s, const struct class_table *table, struct err_detai
 struct store *
 store_new(const struct store_config *config, struct err_detail *d)
 {
+    assert(config->memory_limit > 0 && config->item_size_max <= VALUE_MAX);
     struct class_table table;
     struct store *s = aligned_alloc(64, (sizeof *s + 63) / 64 * 64);
 
@@ -408,6 +409,7 @@ store_count_key(struct store_ctx *c, int delta)
 void
 store_count(struct store_ctx *c, uint8_t class_id, enum store_count what)
 {
+    assert(class_id <= c->store->slab.table.count && what < STORE_COUNTS);
     _Atomic int64_t *n = &c->counts[class_id][what];
 
     atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,

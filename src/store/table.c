@@ -180,6 +180,7 @@ overflow_give(struct table *t, uint32_t n)
     spin_lock(&t->overflow_lock);
     atomic_store_explicit(&t->overflow[n].next, t->overflow_free, memory_order_relaxed);
     t->overflow_free = n;
+    assert(t->overflow_used > 0);
     t->overflow_used--;
     spin_unlock(&t->overflow_lock);
 }
@@ -218,6 +219,7 @@ table_insert(struct table *t, struct bucket *b, uint64_t hash, uint64_t handle, 
     uint64_t tag = hash >> SLOT_TAG_SHIFT;
     struct bucket *last = b;
 
+    assert(handle != 0 && handle <= SLOT_HANDLE_MASK);
     *was_ghost = false;
     for (; b != NULL; last = b, b = bucket_next(t, b)) {
         for (int i = 0; i < TABLE_SLOTS; i++) {
@@ -254,6 +256,7 @@ table_remove(_Atomic uint64_t *slot, int ghost_epoch)
 {
     uint64_t v = 0;
 
+    assert((slot_load(slot) & SLOT_HANDLE_MASK) != 0);
     if (ghost_epoch >= 0) {
         v = slot_load(slot) >> SLOT_TAG_SHIFT << SLOT_TAG_SHIFT | SLOT_GHOST |
             ((uint64_t)ghost_epoch & SLOT_EPOCH_MASK) << SLOT_EPOCH_SHIFT;

@@ -44,6 +44,7 @@ txn_unlink_raw(struct store_txn *t)
 {
     struct item *it = t->raw;
 
+    assert(it != NULL && t->slot != NULL);
     evict_unlink(t->ctx, it, t->slot, -1);
     item_release(t->ctx, it);
     t->raw = NULL;
@@ -81,6 +82,7 @@ store_lock(struct store_ctx *c, struct slice key, uint64_t hash, struct store_tx
 void
 store_unlock(struct store_txn *t)
 {
+    assert(t->bucket != NULL);
     bucket_unlock(t->bucket);
     t->bucket = NULL;
     struct table *table = &t->ctx->store->table;
@@ -221,6 +223,7 @@ txn_require(struct store_txn *t, uint32_t layout)
 bool
 store_copy_value(struct store_txn *t, void *room)
 {
+    assert(t->bucket != NULL && t->old != NULL);
     uint32_t meta = item_meta(t->old);
 
     if (meta & ITEM_IS_BIG) {
@@ -235,6 +238,7 @@ void
 store_fetch(struct store_txn *t)
 {
     struct item *it = t->old;
+    assert(t->bucket != NULL && it != NULL);
     uint32_t meta = item_meta(it);
 
     if (meta & ITEM_IS_BIG) {
@@ -266,6 +270,7 @@ store_concat(struct store_txn *t, bool prepend, struct slice bytes, struct item 
 {
     struct store_ctx *c = t->ctx;
     struct item *old = t->old;
+    assert(t->bucket != NULL && old != NULL);
     uint32_t meta = item_meta(old), had = item_size(old, meta);
     uint32_t more = from != NULL ? item_value_len(from) : (uint32_t)bytes.len;
     struct store_spec spec = { .key = t->key,
@@ -291,6 +296,7 @@ store_concat(struct store_txn *t, bool prepend, struct slice bytes, struct item 
 bool
 store_restamp(struct store_txn *t, uint64_t cas)
 {
+    assert(t->bucket != NULL && t->old != NULL);
     if (cas != 0 && !txn_require(t, ITEM_HAS_CAS)) {
         return false;
     }
@@ -309,6 +315,7 @@ store_restamp(struct store_txn *t, uint64_t cas)
 bool
 store_rewrite(struct store_txn *t, struct slice bytes, uint64_t cas)
 {
+    assert(t->bucket != NULL && t->old != NULL);
     uint32_t meta = item_meta(t->old);
 
     if (meta & ITEM_IS_BIG || bytes.len != item_size(t->old, meta) || !store_restamp(t, cas)) {
@@ -339,6 +346,7 @@ txn_bury(struct store_txn *t)
 void
 store_remove(struct store_txn *t)
 {
+    assert(t->bucket != NULL);
     if (t->old == NULL) {
         return;
     }
@@ -351,6 +359,7 @@ store_remove(struct store_txn *t)
 bool
 store_retime(struct store_txn *t, uint32_t expires)
 {
+    assert(t->bucket != NULL && t->old != NULL);
     if (expires == t->hit.expires) {
         return true;
     }
@@ -377,6 +386,7 @@ store_retime(struct store_txn *t, uint32_t expires)
 void
 store_mark(struct store_txn *t, bool stale, bool win_sent)
 {
+    assert(t->bucket != NULL && t->old != NULL);
     uint32_t meta = item_meta(t->old) & ~(uint32_t)(ITEM_STALE | ITEM_WIN_SENT);
 
     meta |= (stale ? (uint32_t)ITEM_STALE : 0) | (win_sent ? (uint32_t)ITEM_WIN_SENT : 0);

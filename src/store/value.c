@@ -16,6 +16,7 @@ value_cursor_init(struct value_cursor *v, const struct store *s, struct item *it
 {
     uint32_t meta = item_meta(item);
 
+    assert(meta_kind(meta) == ITEM_LINKED || meta_kind(meta) == ITEM_PRIVATE);
     *v = (struct value_cursor){ .item = item, .chunk = item, .left = item_size(item, meta) };
     uint64_t piece = 0;
     if (meta & ITEM_IS_BIG) {
