@@ -11,6 +11,7 @@
  */
 #define BLOCK_FIRST 64u
 #define BLOCKS_MAX  26
+#define COPY_MAX    64u /* rows looked at in one hold of the lock */
 
 struct conns {
     struct spin      lock;
@@ -67,6 +68,7 @@ row_take(struct conns *c)
     }
     row = &c->block[c->blocks - 1][c->rows - (c->room - block_rows(c->blocks - 1))];
     c->rows++;
+    assert(c->rows <= c->room);
     return row;
 }
 
@@ -76,7 +78,7 @@ conns_open(struct conns *c, int fd, const struct conn_addr *peer, const struct c
 {
     struct conn_row *row;
 
-    assert(peer && local);
+    assert(c && peer && local);
     spin_lock(&c->lock);
     row = row_take(c);
     if (row) {
@@ -95,6 +97,7 @@ conns_open(struct conns *c, int fd, const struct conn_addr *peer, const struct c
 void
 conns_close(struct conns *c, struct conn_row *row)
 {
+    assert(c && row);
     spin_lock(&c->lock);
     assert(row->open);
     row->open = false;
@@ -115,20 +118,54 @@ conns_rows(struct conns *c)
     return rows;
 }
 
+/*
+ * Copies up to COPY_MAX open rows, from row number *at on, which becomes the number behind them;
+ * how many.  Field by field: a worker may be writing to the atomic ones.
+ */
+static unsigned
+rows_copy(struct conns *c, uint64_t *at, struct conn_row copy[COPY_MAX])
+{
+    unsigned count = 0;
+
+    spin_lock(&c->lock);
+    for (unsigned looked = 0; *at < c->rows && looked < COPY_MAX; looked++, (*at)++) {
+        /* Block b starts at row FIRST * (2^b - 1). */
+        unsigned b = 63u - (unsigned)__builtin_clzll(*at / BLOCK_FIRST + 1);
+        const struct conn_row *row = &c->block[b][*at + BLOCK_FIRST - block_rows(b)];
+
+        assert(b < c->blocks);
+        if (!row->open) {
+            continue;
+        }
+        copy[count].fd = row->fd;
+        copy[count].open = true;
+        copy[count].peer = row->peer;
+        copy[count].local = row->local;
+        copy[count].next_free = NULL;
+        atomic_init(&copy[count].state, atomic_load_explicit(&row->state, memory_order_relaxed));
+        atomic_init(&copy[count].last_cmd,
+                    atomic_load_explicit(&row->last_cmd, memory_order_relaxed));
+        count++;
+    }
+    spin_unlock(&c->lock);
+    return count;
+}
+
 void
 conns_each(struct conns *c, void (*each)(void *arg, const struct conn_row *row), void *arg)
 {
-    uint64_t seen = 0;
+    struct conn_row copy[COPY_MAX];
+    uint64_t at = 0, end = conns_rows(c);
 
-    spin_lock(&c->lock);
-    for (unsigned b = 0; b < c->blocks; b++) {
-        for (uint64_t i = 0; i < block_rows(b) && seen < c->rows; i++, seen++) {
-            if (c->block[b][i].open) {
-                each(arg, &c->block[b][i]);
-            }
+    assert(each);
+    /* Up to the rows of now: those that are opened meanwhile must not keep us here. */
+    while (at < end) {
+        unsigned count = rows_copy(c, &at, copy);
+
+        for (unsigned i = 0; i < count; i++) {
+            each(arg, &copy[i]);
         }
     }
-    spin_unlock(&c->lock);
 }
 
 /* -- addresses --------------------------------------------------------------------------------- */
@@ -185,7 +222,7 @@ conn_addr_print(const struct conn_addr *a, char *out, size_t size)
     const uint8_t *ip = a->u.ip;
     char ip6[40];
 
-    assert(size > 0);
+    assert(a && out && size > 0);
     switch (a->kind) {
     case CONN_NONE:
         snprintf(out, size, "unknown");

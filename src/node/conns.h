@@ -4,7 +4,7 @@
  * The driver opens a row for each connection and listener and closes it; the worker that owns the
  * connection keeps state and activity up to date by relaxed stores; any thread may print.  Rows
  * are never freed before the registry is, only reused.  Opening, closing and printing take the
- * registry's lock, updating does not.
+ * registry's lock (printing for a few rows at a time), updating does not.
  */
 #pragma once
 #include "base/buf.h"
@@ -55,7 +55,10 @@ struct conn_row *conns_open(struct conns *c, int fd, const struct conn_addr *pee
 void conns_close(struct conns *c, struct conn_row *row);
 /* Rows ever made: "connection_structures". */
 uint64_t conns_rows(struct conns *c);
-/* Calls each() for every open row under the registry's lock. Any thread. */
+/*
+ * Calls each() with a copy of every open row, without the registry's lock, which is taken for a few
+ * rows at a time: what opens or closes meanwhile may be seen or not.  Any thread.
+ */
 void conns_each(struct conns *c, void (*each)(void *arg, const struct conn_row *row), void *arg);
 /*
  * Writes "tcp:1.2.3.4:5", "tcp6:[::1]:5", "unix:/path" with its NUL into out (at least 140

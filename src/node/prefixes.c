@@ -1,12 +1,14 @@
 #include "node/prefixes.h"
 #include "base/hash.h"
 #include "base/spin.h"
+#include "vocab/limits.h"
 
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #define HEADS 4096 /* a power of two; 16 prefixes in each when the table is full */
+#define COPY_MAX 16 /* prefixes copied in one hold of the lock */
 
 struct prefix {
     struct prefix *next;  /* of the same head */
@@ -16,9 +18,16 @@ struct prefix {
     char           name[];
 };
 
+struct prefix_copy {
+    uint64_t count[PREFIXES_EVENTS];
+    size_t   len;
+    char     name[KEY_MAX];
+};
+
 struct prefixes {
     struct spin     lock;
     unsigned        count;
+    uint64_t        clears; /* how often it was cleared */
     struct prefix  *first;
     struct prefix **last;
     struct prefix  *head[HEADS];
@@ -49,11 +58,13 @@ prefixes_clear(struct prefixes *p)
 {
     struct prefix *all;
 
+    assert(p);
     spin_lock(&p->lock);
     all = p->first;
     p->first = NULL;
     p->last = &p->first;
     p->count = 0;
+    p->clears++;
     memset(p->head, 0, sizeof p->head);
     spin_unlock(&p->lock);
     while (all) {
@@ -89,6 +100,7 @@ prefix_find(struct prefixes *p, struct slice name)
     *p->last = x;
     p->last = &x->later;
     p->count++;
+    assert(p->count <= PREFIXES_MAX);
     return x;
 }
 
@@ -98,6 +110,7 @@ prefixes_count(struct prefixes *p, struct slice key, char delimiter, enum prefix
     const char *end = key.len > 0 ? memchr(key.ptr, delimiter, key.len) : NULL;
     struct prefix *x;
 
+    assert(p && key.len <= KEY_MAX);
     assert((unsigned)what < PREFIXES_EVENTS);
     if (!end) {
         return;
@@ -111,20 +124,56 @@ prefixes_count(struct prefixes *p, struct slice key, char delimiter, enum prefix
     spin_unlock(&p->lock);
 }
 
+/*
+ * Copies up to COPY_MAX prefixes behind *after (NULL: from the first on), which becomes the last
+ * of them; how many.  None if the table was cleared since *clears was read: *after is gone then.
+ */
+static unsigned
+prefixes_copy(struct prefixes *p, const struct prefix **after, uint64_t *clears,
+              struct prefix_copy copy[COPY_MAX])
+{
+    unsigned count = 0;
+    const struct prefix *x;
+
+    spin_lock(&p->lock);
+    if (!*after) {
+        *clears = p->clears;
+        x = p->first;
+    } else {
+        x = *clears == p->clears ? (*after)->later : NULL;
+    }
+    for (; x && count < COPY_MAX; x = x->later, count++) {
+        memcpy(copy[count].count, x->count, sizeof x->count);
+        copy[count].len = x->len;
+        memcpy(copy[count].name, x->name, x->len);
+        *after = x;
+    }
+    spin_unlock(&p->lock);
+    return count;
+}
+
 bool
 prefixes_print(struct prefixes *p, struct buf *out)
 {
+    struct prefix_copy copy[COPY_MAX];
+    const struct prefix *after = NULL;
+    uint64_t clears = 0;
+    unsigned count;
     bool ok = true;
 
-    spin_lock(&p->lock);
-    for (const struct prefix *x = p->first; x && ok; x = x->later) {
-        ok = buf_add(out, "PREFIX ", 7) && buf_add(out, x->name, x->len) &&
-             buf_printf(out, " get %llu hit %llu set %llu del %llu\r\n",
-                        (unsigned long long)x->count[PREFIXES_GET],
-                        (unsigned long long)x->count[PREFIXES_HIT],
-                        (unsigned long long)x->count[PREFIXES_SET],
-                        (unsigned long long)x->count[PREFIXES_DELETE]);
-    }
-    spin_unlock(&p->lock);
+    assert(p && out);
+    do {
+        count = prefixes_copy(p, &after, &clears, copy);
+        for (unsigned i = 0; i < count && ok; i++) {
+            const uint64_t *n = copy[i].count;
+
+            ok = buf_add(out, "PREFIX ", 7) && buf_add(out, copy[i].name, copy[i].len) &&
+                 buf_printf(out, " get %llu hit %llu set %llu del %llu\r\n",
+                            (unsigned long long)n[PREFIXES_GET],
+                            (unsigned long long)n[PREFIXES_HIT],
+                            (unsigned long long)n[PREFIXES_SET],
+                            (unsigned long long)n[PREFIXES_DELETE]);
+        }
+    } while (ok && count == COPY_MAX);
     return ok;
 }
