@@ -47,6 +47,9 @@ door_pause(struct door *door)
     for (size_t i = 0; i < door->count; i++) {
         listener_pause(&door->listener[i]);
     }
+    if (!atomic_load(&door->paused)) {
+        door->paused_at = clock_now();
+    }
     atomic_store(&door->paused, true);
     atomic_store_explicit(&door->node->accepting, 0, memory_order_relaxed);
     metric_add(&door->node->shared, M_LISTEN_DISABLED, 1);
@@ -69,6 +72,7 @@ door_check(struct door *door)
     door->retry_due = false;
     ev_timer_stop(door->loop->ev, &door->retry);
     atomic_store(&door->paused, false);
+    metric_add(&door->node->shared, M_LISTEN_DISABLED_USEC, clock_now() - door->paused_at);
     atomic_store_explicit(&door->node->accepting, 1, memory_order_relaxed);
     for (size_t i = 0; i < door->count; i++) {
         listener_resume(&door->listener[i]);

@@ -8,6 +8,7 @@
  * Main thread, except door_left().
  */
 #pragma once
+#include "base/clock.h"
 #include "base/err.h"
 #include "net/listener.h"
 #include "node/conns.h"
@@ -33,6 +34,7 @@ struct door {
     bool             retry_due;
     bool             starved;     /* said so in the log */
     int64_t          left_before; /* value of left when accepting was paused */
+    usec_t           paused_at;
     _Atomic int64_t  inside;      /* connections, those on their way to a worker included */
     _Atomic int64_t  left;        /* connections that are gone, ever */
     _Atomic bool     paused;

@@ -167,8 +167,7 @@ figure_global_pages(const struct figures *f)
 
 /*
  * What memcached counts here does not exist: free read buffers (ours are given back at once), the
- * time without accepting (we refuse instead), watchers and their logs, bumps that are queued,
- * network queues.
+ * outcome of the last move, watchers and their logs, bumps that are queued, network queues.
  */
 static int64_t
 figure_none(const struct figures *f)
@@ -235,7 +234,7 @@ static const struct stat_row stat_rows[] = {
     F("limit_maxbytes", limit, ALWAYS),
     F("accepting_conns", accepting, ALWAYS),
     M(LISTEN_DISABLED, ALWAYS),
-    F("time_in_listen_disabled_us", none, ALWAYS),
+    M(LISTEN_DISABLED_USEC, ALWAYS),
     F("threads", threads, ALWAYS),
     M(CONN_YIELDS, ALWAYS),
     F("hash_power_level", hash_power, ALWAYS),

@@ -178,7 +178,10 @@ def waiting_connections():
             answers.append(c.line())
             c.close()
         tap.is_(answers, [b"MN\r\n"] * (2 + len(late)), "until there is room")
-        tap.ok(int(last.stats()["listen_disabled_num"]) >= 1, "listen_disabled_num counts")
+        stats = last.stats()
+        tap.ok(int(stats["listen_disabled_num"]) >= 1, "listen_disabled_num counts")
+        paused = int(stats["time_in_listen_disabled_us"])
+        tap.ok(250000 <= paused < 60000000, "time_in_listen_disabled_us is the wait: %d" % paused)
 
 
 def mixed(rng, n, top):
