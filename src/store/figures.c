@@ -3,6 +3,8 @@
  */
 #include "store/impl.h"
 
+#define CENSUS_PAGES 64 /* of one class that are looked at, up to twice as many */
+
 #include <assert.h>
 
 void
@@ -24,6 +26,11 @@ store_get_stats(struct store *s, struct store_stats *ret)
                        << s->slab.page_shift;
     spin_unlock(&s->slab.lock);
     ret->moving = atomic_load_explicit(&s->moving, memory_order_relaxed);
+    for (unsigned id = 1; id <= s->slab.table.count && !ret->crawling; id++) {
+        spin_lock(&s->slab.classes[id].lock);
+        ret->crawling = s->slab.classes[id].crawling;
+        spin_unlock(&s->slab.classes[id].lock);
+    }
 }
 
 static int64_t
@@ -93,35 +100,65 @@ class_get_raw(struct store *s, uint8_t id, struct store_class_stats *ret)
     class_add_ctxs(s, id, ret);
 }
 
-/* Looks at every chunk of the class, a page per hold of its lock. */
+/* What is seen of a class's chunks. */
+struct census {
+    uint64_t pages, items_small, items_main, bytes;
+    uint32_t oldest_small, oldest_main; /* store seconds */
+};
+
+/* One page; the class is locked. */
+static void
+census_page(struct store *s, const struct slab_class *k, uint32_t page, struct census *n)
+{
+    const char *at = slab_page_start(&s->slab, k->pages[page]);
+
+    n->pages++;
+    for (uint32_t i = 0; i < k->per_page; i++, at += k->chunk) {
+        const struct item *it = (const void *)at;
+        uint32_t meta = item_meta(it), seen = item_seen(it) >> SEEN_SHIFT;
+        if (meta_kind(meta) != ITEM_LINKED) {
+            continue;
+        }
+        n->bytes += item_total_bytes(s, it);
+        if (meta & ITEM_MAIN) {
+            n->items_main++;
+            n->oldest_main = seen < n->oldest_main ? seen : n->oldest_main;
+        } else {
+            n->items_small++;
+            n->oldest_small = seen < n->oldest_small ? seen : n->oldest_small;
+        }
+    }
+}
+
+/*
+ * Looks at the chunks of a class, a page per hold of its lock.  Of a class of many pages only some,
+ * spread evenly, and makes the numbers of all out of them: somebody polls this every few seconds,
+ * and a worker that reads gigabytes for it serves nobody meanwhile.
+ */
 static void
 class_census(struct store *s, uint8_t id, struct store_class_stats *ret)
 {
     struct slab_class *k = &s->slab.classes[id];
-    uint32_t oldest[2] = { UINT32_MAX, UINT32_MAX };
+    struct census n = { .oldest_small = UINT32_MAX, .oldest_main = UINT32_MAX };
+    uint32_t step = (uint32_t)(ret->pages / CENSUS_PAGES) + 1;
     bool more = true;
 
-    for (uint32_t page = 0; more; page++) {
+    for (uint32_t page = 0; more; page += step) {
         spin_lock(&k->lock);
         more = page < k->page_count;
-        for (uint32_t i = 0; more && i < k->per_page; i++) {
-            const char *at = slab_page_start(&s->slab, k->pages[page]) + (size_t)i * k->chunk;
-            const struct item *it = (const void *)at;
-            uint32_t meta = item_meta(it), seen = item_seen(it) >> SEEN_SHIFT;
-            if (meta_kind(meta) != ITEM_LINKED) {
-                continue;
-            }
-            int main = (meta & ITEM_MAIN) != 0;
-            *(main ? &ret->items_main : &ret->items_small) += 1;
-            ret->bytes += item_total_bytes(s, it);
-            oldest[main] = seen < oldest[main] ? seen : oldest[main];
+        if (more) {
+            census_page(s, k, page, &n);
         }
         spin_unlock(&k->lock);
     }
+    uint64_t looked = n.pages > 0 ? n.pages : 1, all = step > 1 ? ret->pages : looked;
+    ret->items_small = n.items_small * all / looked;
+    ret->items_main = n.items_main * all / looked;
     ret->items = ret->items_main + ret->items_small;
+    ret->bytes = n.bytes * all / looked;
     uint32_t now = atomic_load_explicit(&s->now, memory_order_relaxed);
-    ret->age_small = oldest[0] < now ? now - oldest[0] : 0;
-    ret->age_main = oldest[1] < now ? now - oldest[1] : 0;
+    ret->age_small = n.oldest_small < now ? now - n.oldest_small : 0;
+    ret->age_main = n.oldest_main < now ? now - n.oldest_main : 0;
     ret->age = ret->age_main > ret->age_small ? ret->age_main : ret->age_small;
 }
 

@@ -405,3 +405,38 @@ Test(corners, a_large_hash_power_does_not_eat_the_memory)
     cr_expect_neq(engine_set(&e, "k", "v"), 0);
     engine_fini(&e);
 }
+
+/* Statistics of a large class are an estimate from some of its pages; it has to be a good one. */
+Test(corners, figures_of_many_pages_are_close)
+{
+    struct engine e;
+    const struct store_config config = engine_config(64 << 20);
+    struct store_stats st;
+    uint64_t items = 0, bytes = 0;
+    char key[32];
+
+    engine_init(&e, &config);
+    for (int i = 0; i < 120000; i++) {
+        snprintf(key, sizeof key, "key-%06d", i);
+        cr_assert_neq(engine_put(&e, key, slice_of(key, 10), 0, 0), 0);
+    }
+    static char large[300];
+    for (int i = 0; i < 60000; i++) {
+        snprintf(key, sizeof key, "big-%06d", i);
+        cr_assert_neq(engine_put(&e, key, slice_of(large, sizeof large), 0, 0), 0);
+    }
+    store_get_stats(e.store, &st);
+    for (unsigned id = 1; id <= st.classes; id++) {
+        struct store_class_stats k;
+        store_get_class_stats(e.store, (uint8_t)id, &k);
+        items += k.items;
+        bytes += k.bytes;
+    }
+    uint64_t held = (uint64_t)engine_metric(&e, M_CURR_ITEMS);
+    uint64_t held_bytes = (uint64_t)engine_metric(&e, M_CURR_BYTES);
+    cr_expect(items * 100 > held * 98 && items * 100 < held * 102, "%llu of %llu",
+              (unsigned long long)items, (unsigned long long)held);
+    cr_expect(bytes * 100 > held_bytes * 98 && bytes * 100 < held_bytes * 102, "%llu of %llu",
+              (unsigned long long)bytes, (unsigned long long)held_bytes);
+    engine_fini(&e);
+}
