@@ -3,9 +3,9 @@
  */
 #include "store/impl.h"
 
-#define CENSUS_PAGES 64 /* of one class that are looked at, up to twice as many */
-
 #include <assert.h>
+
+#define CENSUS_PAGES 64 /* of one class that are looked at, up to twice as many */
 
 void
 store_get_stats(struct store *s, struct store_stats *ret)
@@ -26,11 +26,6 @@ store_get_stats(struct store *s, struct store_stats *ret)
                        << s->slab.page_shift;
     spin_unlock(&s->slab.lock);
     ret->moving = atomic_load_explicit(&s->moving, memory_order_relaxed);
-    for (unsigned id = 1; id <= s->slab.table.count && !ret->crawling; id++) {
-        spin_lock(&s->slab.classes[id].lock);
-        ret->crawling = s->slab.classes[id].crawling;
-        spin_unlock(&s->slab.classes[id].lock);
-    }
 }
 
 static int64_t
