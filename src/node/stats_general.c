@@ -160,6 +160,12 @@ figure_moving(const struct figures *f)
 }
 
 static int64_t
+figure_crawling(const struct figures *f)
+{
+    return f->store.crawling;
+}
+
+static int64_t
 figure_global_pages(const struct figures *f)
 {
     return (int64_t)f->store.pages_global;
@@ -249,7 +255,7 @@ static const struct stat_row stat_rows[] = {
     F("slab_reassign_last_busy_status", none, IF_REASSIGN),
     F("slab_reassign_running", moving, IF_REASSIGN),
     M(PAGES_MOVED, IF_REASSIGN),
-    F("lru_crawler_running", none, IF_CRAWLER),
+    F("lru_crawler_running", crawling, IF_CRAWLER),
     M(CRAWLER_STARTS, IF_CRAWLER),
     M(JUGGLES, IF_MAINTAINER),
     M(MALLOC_FAILS, ALWAYS),

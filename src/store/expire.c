@@ -143,5 +143,7 @@ expire_tick(struct store_ctx *c, unsigned budget)
             walking = true;
         }
     }
+    walking |= spent >= budget; /* there may be more behind the class that used it up */
+    atomic_store_explicit(&s->crawling, walking, memory_order_relaxed);
     return walking;
 }

@@ -25,6 +25,7 @@ store_get_stats(struct store *s, struct store_stats *ret)
     ret->pages_bytes = (size_t)atomic_load_explicit(&s->slab.in_classes, memory_order_relaxed)
                        << s->slab.page_shift;
     spin_unlock(&s->slab.lock);
+    ret->crawling = atomic_load_explicit(&s->crawling, memory_order_relaxed);
     ret->moving = atomic_load_explicit(&s->moving, memory_order_relaxed);
 }
 

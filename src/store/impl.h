@@ -87,6 +87,7 @@ struct store {
     struct spin flush_lock;
     _Atomic uint64_t ghost_epoch; /* counts small-queue evictions */
     _Atomic uint32_t now;         /* latest store second anybody was told, for figures */
+    _Atomic bool crawling;        /* classes are being walked for what is dead */
     _Atomic bool moving;          /* a page is being drained */
     struct spin ctx_lock;
     struct store_ctx *ctxs[STORE_CTX_MAX];

@@ -316,7 +316,7 @@ struct store_stats {
     size_t limit, pages_bytes, table_bytes;
     uint64_t table_buckets, pages_global; /* pages in no class */
     unsigned hash_power; /* log2 of the bucket count, rounded up */
-    bool growing, moving;
+    bool growing, moving, crawling;
     unsigned classes; /* ids 1..classes */
 };
 

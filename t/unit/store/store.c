@@ -168,8 +168,14 @@ Test(store, the_crawler_frees_what_expired)
     }
     engine_settle(&e);
     cr_expect_eq(engine_metric(&e, M_CURR_ITEMS), 20000);
+    struct store_stats st;
     engine_pass(&e, 60);
+    cr_expect_lt(store_tick(e.ctx, 100), USEC_PER_SEC, "it goes on in small steps");
+    store_get_stats(e.store, &st);
+    cr_expect(st.crawling);
     engine_settle(&e);
+    store_get_stats(e.store, &st);
+    cr_expect_not(st.crawling);
     cr_expect_eq(engine_metric(&e, M_CURR_ITEMS), 10000);
     cr_expect_eq(engine_metric(&e, M_CRAWLER_RECLAIMED), 10000);
     cr_expect_eq(engine_metric(&e, M_EXPIRED_UNFETCHED), 10000);
