@@ -249,12 +249,20 @@ item_reshape(struct store_ctx *c, struct item *old, uint32_t layout)
 }
 
 uint32_t
-item_total_bytes(const struct store *s, const struct item *it)
+item_total_bytes(const struct item *it)
 {
     uint32_t meta = item_meta(it);
 
-    (void)s;
     return meta_key_at(meta) + meta_key_len(meta) + item_size(it, meta);
+}
+
+void
+item_count(struct store_ctx *c, const struct item *it, int sign)
+{
+    if (!(item_meta(it) & ITEM_TOMBSTONE)) {
+        metric_add(c->metrics, M_CURR_ITEMS, sign);
+        metric_add(c->metrics, M_CURR_BYTES, sign * (int64_t)item_total_bytes(it));
+    }
 }
 
 /* -- the public face ----------------------------------------------------------------------------
@@ -303,20 +311,6 @@ uint32_t
 item_value_len(const struct item *item)
 {
     return item_size(item, item_meta(item));
-}
-
-uint32_t
-item_client_flags(const struct item *item)
-{
-    return item_flags(item, item_meta(item));
-}
-
-struct slice
-item_key(const struct item *item)
-{
-    uint32_t meta = item_meta(item);
-
-    return slice_of((const char *)item + meta_key_at(meta), meta_key_len(meta));
 }
 
 uint8_t

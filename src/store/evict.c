@@ -32,10 +32,7 @@ evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int g
 
     assert(meta_kind(meta) == ITEM_LINKED);
     table_remove(slot, ghost_epoch);
-    if (!(meta & ITEM_TOMBSTONE)) {
-        metric_add(c->metrics, M_CURR_ITEMS, -1);
-        metric_add(c->metrics, M_CURR_BYTES, -(int64_t)item_total_bytes(c->store, it));
-    }
+    item_count(c, it, -1);
     item_set_meta(it, meta_with_kind(meta, ITEM_PRIVATE));
     store_count_key(c, -1);
     store_note_removed(c, item_load_version(it));

@@ -115,7 +115,7 @@ census_page(struct store *s, const struct slab_class *k, uint32_t page, struct c
         if (meta_kind(meta) != ITEM_LINKED) {
             continue;
         }
-        n->bytes += item_total_bytes(s, it);
+        n->bytes += item_total_bytes(it);
         if (meta & ITEM_MAIN) {
             n->items_main++;
             n->oldest_main = seen < n->oldest_main ? seen : n->oldest_main;

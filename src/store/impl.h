@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "base/hash.h"
+#include "base/rng.h"
 #include "base/spin.h"
 #include "store/item.h"
 #include "store/slab.h"
@@ -57,7 +58,7 @@ struct store_ctx {
     uint64_t wall;          /* version of this turn's millisecond: counter and tag zero */
     _Atomic uint64_t clock; /* last version given or seen; others read it for flush_all */
     int32_t keys_delta;     /* keys not yet told to the table */
-    uint64_t rng;           /* of the sampling in move.c */
+    struct rng rng;         /* of the sampling in move.c */
     _Atomic int64_t (*counts)[STORE_COUNTS]; /* by class */
     _Atomic int64_t (*hits)[2];              /* by class: small, main */
     struct stock *stocks;                    /* by class */
@@ -151,7 +152,10 @@ struct item *item_make(struct store_ctx *c, const struct store_spec *spec, uint3
 /* A private item with all of old's fields and another layout, value copied (or its pieces taken
  * over: old then has none). */
 struct item *item_reshape(struct store_ctx *c, struct item *old, uint32_t layout);
-uint32_t item_total_bytes(const struct store *s, const struct item *it);
+uint32_t item_total_bytes(const struct item *it);
+/* Moves curr_items and bytes for an item that enters (1) or leaves (-1) the table; tombstones are
+ * not counted. */
+void item_count(struct store_ctx *c, const struct item *it, int sign);
 
 /* get.c */
 void store_fill_hit(const struct store_ctx *c, const struct item *it, struct store_hit *ret);

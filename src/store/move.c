@@ -260,13 +260,6 @@ class_empty_page_locked(const struct slab *s, const struct slab_class *k)
     return -1;
 }
 
-static uint64_t
-rng_next(struct store_ctx *c)
-{
-    c->rng = c->rng * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return c->rng >> 33;
-}
-
 /* Begins with an empty page of any class but one. */
 static bool
 steal_empty(struct store_ctx *c, struct move *m, uint8_t but)
@@ -320,7 +313,7 @@ steal_full(struct store_ctx *c, struct move *m, uint8_t but, unsigned attempt)
         uint32_t pages = k->page_count;
         spin_unlock(&k->lock);
         /* Later attempts look elsewhere: the largest class may be all pinned. */
-        if (id != but && pages > most && (attempt < STEAL_TRIES / 2 || rng_next(c) % 2 == 0)) {
+        if (id != but && pages > most && (attempt < STEAL_TRIES / 2 || rng_below(&c->rng, 2) == 0)) {
             best = k;
             most = pages;
         }
@@ -329,7 +322,7 @@ steal_full(struct store_ctx *c, struct move *m, uint8_t but, unsigned attempt)
         return false;
     }
     spin_lock(&best->lock);
-    uint32_t slot = best->page_count > 0 ? (uint32_t)(rng_next(c) % best->page_count) : 0;
+    uint32_t slot = best->page_count > 0 ? (uint32_t)rng_below(&c->rng, best->page_count) : 0;
     bool ok = best->page_count > 0 &&
               (s->config.evict || page_is_dead_locked(c, best, best->pages[slot]));
     if (ok) {
@@ -373,9 +366,9 @@ class_sample_age_locked(struct store_ctx *c, const struct slab_class *k)
     unsigned n = 0;
 
     for (unsigned i = 0; i < 4 * SAMPLES && n < SAMPLES && k->page_count > 0; i++) {
-        uint32_t page = k->pages[rng_next(c) % k->page_count];
+        uint32_t page = k->pages[rng_below(&c->rng, k->page_count)];
         const char *at =
-            slab_page_start(&c->store->slab, page) + rng_next(c) % k->per_page * k->chunk;
+            slab_page_start(&c->store->slab, page) + rng_below(&c->rng, k->per_page) * k->chunk;
         const struct item *it = (const void *)at;
         enum item_kind kind = meta_kind(item_meta(it));
         if (kind == ITEM_PIECE) {
@@ -462,7 +455,7 @@ balance_begin(struct store_ctx *c)
     spin_lock(&k->lock);
     if (k->page_count > (over ? 0u : 1u)) {
         int64_t empty = class_empty_page_locked(&s->slab, k);
-        uint32_t slot = empty >= 0 ? (uint32_t)empty : (uint32_t)(rng_next(c) % k->page_count);
+        uint32_t slot = empty >= 0 ? (uint32_t)empty : (uint32_t)rng_below(&c->rng, k->page_count);
         move_begin_locked(s, &s->move, k, slot, true);
         begun = true;
     }

@@ -121,6 +121,15 @@ store_free(struct store *s)
     free(s);
 }
 
+static void
+ctx_release(struct store_ctx *c)
+{
+    free(c->stocks);
+    free(c->counts);
+    free(c->hits);
+    free(c);
+}
+
 struct store_ctx *
 store_ctx_new(struct store *s, struct metrics *metrics)
 {
@@ -141,7 +150,7 @@ store_ctx_new(struct store *s, struct metrics *metrics)
     for (unsigned i = 0; i < STORE_CTX_MAX && !placed && c->stocks && c->counts && c->hits; i++) {
         if (s->ctxs[i] == NULL) {
             c->index = i;
-            c->rng = i * 2 + 1;
+            rng_init(&c->rng, i);
             s->ctxs[i] = c;
             placed = true;
         }
@@ -149,10 +158,7 @@ store_ctx_new(struct store *s, struct metrics *metrics)
     spin_unlock(&s->ctx_lock);
     store_turn(c, s->config.start);
     if (!placed) {
-        free(c->stocks);
-        free(c->counts);
-        free(c->hits);
-        free(c);
+        ctx_release(c);
         return NULL;
     }
     return c;
@@ -182,10 +188,7 @@ store_ctx_free(struct store_ctx *c)
         s->gone[id].hits_main += atomic_load_explicit(&c->hits[id][1], memory_order_relaxed);
     }
     spin_unlock(&s->ctx_lock);
-    free(c->stocks);
-    free(c->counts);
-    free(c->hits);
-    free(c);
+    ctx_release(c);
 }
 
 struct store *

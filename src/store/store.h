@@ -169,8 +169,6 @@ void store_drop(struct store_ctx *c, struct item *item);
 void item_write(struct store_ctx *c, struct item *item, uint32_t offset, const void *bytes,
                 size_t n);
 uint32_t item_value_len(const struct item *item);
-uint32_t item_client_flags(const struct item *item);
-struct slice item_key(const struct item *item);
 uint8_t item_class(const struct store *s, const struct item *item);
 
 /*

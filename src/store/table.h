@@ -43,7 +43,6 @@ struct table {
     struct spin overflow_lock;
     uint32_t overflow_free, overflow_fresh, overflow_committed, overflow_used;
     _Atomic size_t bytes; /* memory of both */
-    _Atomic bool growing;
 };
 
 /* At most max buckets, to begin with as many as 2^hash_power keys want (0: few). */

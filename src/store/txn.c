@@ -94,26 +94,6 @@ store_unlock(struct store_txn *t)
     }
 }
 
-static void
-item_count_in(struct store_ctx *c, const struct item *it)
-{
-    if (item_meta(it) & ITEM_TOMBSTONE) {
-        return;
-    }
-    metric_add(c->metrics, M_CURR_ITEMS, 1);
-    metric_add(c->metrics, M_CURR_BYTES, item_total_bytes(c->store, it));
-}
-
-static void
-item_count_out(struct store_ctx *c, const struct item *it)
-{
-    if (item_meta(it) & ITEM_TOMBSTONE) {
-        return;
-    }
-    metric_add(c->metrics, M_CURR_ITEMS, -1);
-    metric_add(c->metrics, M_CURR_BYTES, -(int64_t)item_total_bytes(c->store, it));
-}
-
 /*
  * Puts a private item where the key's slot is, or into a new one.  heir: it is another form of the
  * old item and keeps its place in the eviction order; a new value of a main key stays main as well.
@@ -131,7 +111,7 @@ txn_link(struct store_txn *t, struct item *it)
     if (raw != NULL) {
         uint64_t tag = slot_load(t->slot) & ~SLOT_HANDLE_MASK;
         atomic_store_explicit((_Atomic uint64_t *)t->slot, tag | handle, memory_order_relaxed);
-        item_count_out(c, raw);
+        item_count(c, raw, -1);
         item_set_meta(raw, meta_with_kind(item_meta(raw), ITEM_PRIVATE));
         item_release(c, raw);
     } else {
@@ -142,7 +122,7 @@ txn_link(struct store_txn *t, struct item *it)
         store_count_key(c, 1);
     }
     item_set_meta(it, meta_with_kind(item_meta(it), ITEM_LINKED) | (heir || ghost ? ITEM_MAIN : 0));
-    item_count_in(c, it);
+    item_count(c, it, 1);
     expire_note(c, slab_class_of(&s->slab, it), item_ext(it, item_meta(it)).expires);
     t->raw = it;
     t->found = item_meta(it) & ITEM_TOMBSTONE ? STORE_MISS : STORE_HIT;
