@@ -313,7 +313,8 @@ steal_full(struct store_ctx *c, struct move *m, uint8_t but, unsigned attempt)
         uint32_t pages = k->page_count;
         spin_unlock(&k->lock);
         /* Later attempts look elsewhere: the largest class may be all pinned. */
-        if (id != but && pages > most && (attempt < STEAL_TRIES / 2 || rng_below(&c->rng, 2) == 0)) {
+        if (id != but && pages > most &&
+            (attempt < STEAL_TRIES / 2 || rng_below(&c->rng, 2) == 0)) {
             best = k;
             most = pages;
         }
