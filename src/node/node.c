@@ -15,6 +15,43 @@ node_tag(const struct settings *s)
     return name.len > 0 ? (uint8_t)(store_hash(name) >> 56) : 0;
 }
 
+/* The live settings as they are now. */
+static struct store_tuning
+node_tuning(const struct settings *s)
+{
+    const struct settings_store *t = &s->store;
+    int64_t automove = SETTINGS_LIVE(t->slab_automove);
+    double ratio;
+
+    __atomic_load(&t->slab_automove_ratio, &ratio, __ATOMIC_RELAXED);
+    return (struct store_tuning){
+        .moves = SETTINGS_LIVE(t->slab_reassign) && automove != 0,
+        .moves_eager = automove == 2,
+        .move_ratio = ratio,
+        /* Not asked for, our own way: a look every second, and each one counts. */
+        .move_window = SETTINGS_LIVE(s->given[SETTING_slab_automove_window])
+                           ? (unsigned)SETTINGS_LIVE(t->slab_automove_window)
+                           : 0,
+        .crawler = SETTINGS_LIVE(t->lru_crawler),
+        .crawler_sleep = SETTINGS_LIVE(t->lru_crawler_sleep),
+        .crawler_max = (uint32_t)SETTINGS_LIVE(t->lru_crawler_tocrawl),
+        .flat = !SETTINGS_LIVE(t->lru_segmented),
+        .small_percent = SETTINGS_LIVE(s->given[SETTING_hot_lru_pct])
+                             ? (unsigned)SETTINGS_LIVE(t->hot_lru_pct)
+                             : 0,
+        .temporary_ttl =
+            SETTINGS_LIVE(t->temp_lru) ? (uint32_t)SETTINGS_LIVE(t->temporary_ttl) : 0,
+    };
+}
+
+void
+node_tune(struct node *n)
+{
+    struct store_tuning t = node_tuning(n->settings);
+
+    store_tune(n->store, &t);
+}
+
 static struct store_config
 node_store_config(const struct settings *s, usec_t now)
 {
@@ -30,12 +67,11 @@ node_store_config(const struct settings *s, usec_t now)
         .chunk_min = (unsigned)s->store.chunk_size,
         .hash_power = (unsigned)s->store.hashpower,
         .preallocate = s->store.preallocate,
-        .no_moves = !s->store.slab_reassign || s->store.slab_automove == 0,
-        .move_ratio = s->store.slab_automove_ratio,
-        .no_crawler = !s->store.lru_crawler,
+        .pages_stay = !s->store.slab_reassign,
+        .tuning = node_tuning(s),
+        .event_bytes = s->admin.worker_logbuf_size,
         .evict = s->store.evict,
         .no_cas = !s->store.cas,
-        .flat = !s->store.lru_segmented,
         .items_max = (uint64_t)s->store.max_items,
         .tombstone_life = (unsigned)(s->store.tombstone_life / USEC_PER_SEC),
         .node_tag = node_tag(s),

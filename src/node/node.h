@@ -70,5 +70,9 @@ node_time(const struct node *n, usec_t now)
     return held != 0 ? held : now + atomic_load_explicit(&n->clock_shift, memory_order_relaxed);
 }
 
+/* Tells the store what the LIVE settings are now; to be called after one of its own has changed.
+ * Any thread. */
+void node_tune(struct node *n);
+
 /* Sums all rows.  Any thread. */
 void node_metrics(struct node *n, struct metrics_sum *ret);

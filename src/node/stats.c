@@ -143,8 +143,8 @@ emit_of_class(struct stats_sink *s, const char *prefix, unsigned id, const char 
 }
 
 /*
- * The small queue is what memcached calls hot, main is warm; there is no third one, and no list
- * of its own for items of a short life.
+ * The small queue is what memcached calls hot; main items are warm, or cold if nobody asked for
+ * them since the hand last came by.
  */
 static void
 items_of_class(struct stats_sink *s, unsigned id, const struct store_class_stats *k,
@@ -156,10 +156,10 @@ items_of_class(struct stats_sink *s, unsigned id, const struct store_class_stats
     ITEMS_ROW("number", k->items);
     if (queues) {
         ITEMS_ROW("number_hot", k->items_small);
-        ITEMS_ROW("number_warm", k->items_main);
-        ITEMS_ROW("number_cold", 0);
+        ITEMS_ROW("number_warm", k->items_main - k->items_cold);
+        ITEMS_ROW("number_cold", k->items_cold);
         if (set->temp_lru) {
-            ITEMS_ROW("number_temp", 0);
+            ITEMS_ROW("number_temp", k->items_temp);
         }
         ITEMS_ROW("age_hot", k->age_small);
         ITEMS_ROW("age_warm", k->age_main);
@@ -187,8 +187,8 @@ items_of_class(struct stats_sink *s, unsigned id, const struct store_class_stats
         ITEMS_ROW("direct_reclaims", k->direct_reclaims);
         ITEMS_ROW("hits_to_hot", k->hits_small);
         ITEMS_ROW("hits_to_warm", k->hits_main);
-        ITEMS_ROW("hits_to_cold", 0);
-        ITEMS_ROW("hits_to_temp", 0);
+        ITEMS_ROW("hits_to_cold", k->hits_cold);
+        ITEMS_ROW("hits_to_temp", k->hits_temp);
     }
 #undef ITEMS_ROW
 }

@@ -160,6 +160,12 @@ figure_moving(const struct figures *f)
 }
 
 static int64_t
+figure_last_busy(const struct figures *f)
+{
+    return f->store.last_busy;
+}
+
+static int64_t
 figure_crawling(const struct figures *f)
 {
     return f->store.crawling;
@@ -172,8 +178,8 @@ figure_global_pages(const struct figures *f)
 }
 
 /*
- * What memcached counts here does not exist: free read buffers (ours are given back at once), the
- * outcome of the last move, watchers and their logs, bumps that are queued, network queues.
+ * What memcached counts here does not exist: free read buffers (ours are given back at once),
+ * watchers and their logs, network queues.
  */
 static int64_t
 figure_none(const struct figures *f)
@@ -252,7 +258,7 @@ static const struct stat_row stat_rows[] = {
     M(MOVE_BUSY_ITEMS, IF_REASSIGN),
     M(MOVE_BUSY_DELETES, IF_REASSIGN),
     M(MOVE_BUSY_NOMEM, IF_REASSIGN),
-    F("slab_reassign_last_busy_status", none, IF_REASSIGN),
+    F("slab_reassign_last_busy_status", last_busy, IF_REASSIGN),
     F("slab_reassign_running", moving, IF_REASSIGN),
     M(PAGES_MOVED, IF_REASSIGN),
     F("lru_crawler_running", crawling, IF_CRAWLER),
@@ -282,7 +288,7 @@ static const struct stat_row stat_rows[] = {
     M(MOVES_TO_WARM, IF_MAINTAINER),
     M(MOVES_WITHIN_LRU, IF_MAINTAINER),
     M(DIRECT_RECLAIMS, IF_MAINTAINER),
-    F("lru_bumps_dropped", none, IF_MAINTAINER),
+    M(BUMPS_DROPPED, IF_MAINTAINER),
 };
 
 #undef M

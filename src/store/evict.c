@@ -17,7 +17,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define SMALL_PERCENT  10
+#define SMALL_PERCENT  10u
 #define SMALL_MIN      8u    /* items; a class of few chunks has a queue all the same */
 #define HAND_PATIENCE  1024u /* main items passed over before one goes whatever its frequency */
 #define HAND_STEPS_MAX 16384u
@@ -66,21 +66,23 @@ ring_entry(const struct slab *s, const struct item *it)
 }
 
 static uint32_t
-small_target(const struct slab_class *k)
+small_target(const struct store *s, const struct slab_class *k)
 {
-    uint64_t n = (uint64_t)k->page_count * k->per_page * SMALL_PERCENT / 100;
+    unsigned percent = TUNED(s, small_percent);
+    uint64_t n =
+        (uint64_t)k->page_count * k->per_page * (percent != 0 ? percent : SMALL_PERCENT) / 100;
 
     return n > SMALL_MIN ? (uint32_t)n : SMALL_MIN;
 }
 
 /* Room for one more entry; false: the queue is as long as it may be. Class locked. */
 static bool
-ring_reserve(struct slab_class *k)
+ring_reserve(const struct store *s, struct slab_class *k)
 {
     if (k->ring_count < k->ring_cap) {
         return true;
     }
-    if (k->ring_cap >= 2 * small_target(k)) {
+    if (k->ring_cap >= 2 * small_target(s, k)) {
         return false;
     }
     uint32_t cap = k->ring_cap != 0 ? k->ring_cap * 2 : 16;
@@ -99,9 +101,9 @@ ring_reserve(struct slab_class *k)
 }
 
 static bool
-ring_push(struct slab_class *k, uint64_t entry)
+ring_push(const struct store *s, struct slab_class *k, uint64_t entry)
 {
-    if (!ring_reserve(k)) {
+    if (!ring_reserve(s, k)) {
         return false;
     }
     k->ring[(k->ring_head + k->ring_count++) % k->ring_cap] = entry;
@@ -130,9 +132,9 @@ evict_admit(struct store_ctx *c, struct item *it)
         return;
     }
     bool queued = false;
-    if (atomic_load_explicit(&s->full, memory_order_relaxed) && !c->store->config.flat) {
+    if (atomic_load_explicit(&s->full, memory_order_relaxed) && !TUNED(c->store, flat)) {
         spin_lock(&k->lock);
-        queued = ring_push(k, ring_entry(s, it));
+        queued = ring_push(c->store, k, ring_entry(s, it));
         spin_unlock(&k->lock);
     }
     if (!queued) {
@@ -166,7 +168,7 @@ small_judge(struct store_ctx *c, struct slab_class *k, uint64_t entry)
     if (!grip_take(s, it, &g)) {
         k->figures.reflocked++;
         metric_add(c->metrics, M_LRUTAIL_REFLOCKED, 1);
-        (void)ring_push(k, entry);
+        (void)ring_push(s, k, entry);
         return NULL;
     }
     if (item_is_dead(c, it) && !grip_is_pinned(&g)) {
@@ -334,7 +336,7 @@ evict_one(struct store_ctx *c, uint8_t class_id)
 
     spin_lock(&k->lock);
     if (!dead_only) {
-        victim = small_sweep(c, k, small_target(k), SMALL_STEPS);
+        victim = small_sweep(c, k, small_target(c->store, k), SMALL_STEPS);
     }
     if (victim == NULL) {
         victim = hand_sweep(c, k, dead_only);

@@ -122,7 +122,7 @@ expire_tick(struct store_ctx *c, unsigned budget)
     unsigned classes = s->slab.table.count, spent = 0;
     bool walking = false;
 
-    for (unsigned id = 1; id <= classes && slot != s->tick_slot && !s->config.no_crawler; id++) {
+    for (unsigned id = 1; id <= classes && slot != s->tick_slot && TUNED(s, crawler); id++) {
         class_consider(&s->slab.classes[id], s->tick_slot, slot);
     }
     s->tick_slot = slot;
@@ -146,4 +146,12 @@ expire_tick(struct store_ctx *c, unsigned budget)
     walking |= spent >= budget; /* there may be more behind the class that used it up */
     atomic_store_explicit(&s->crawling, walking, memory_order_relaxed);
     return walking;
+}
+
+enum store_asked
+store_crawl(struct store *s, uint64_t classes)
+{
+    (void)s;
+    (void)classes;
+    return STORE_ASKED_OFF;
 }

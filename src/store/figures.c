@@ -45,6 +45,8 @@ class_add_ctxs(struct store *s, uint8_t id, struct store_class_stats *ret)
     }
     ret->hits_small = s->gone[id].hits_small;
     ret->hits_main = s->gone[id].hits_main;
+    ret->hits_cold = s->gone[id].hits_cold;
+    ret->hits_temp = s->gone[id].hits_temp;
     for (unsigned x = 0; x < STORE_CTX_MAX; x++) {
         struct store_ctx *c = s->ctxs[x];
         /* A thread's spare chunks are free, wherever they are kept. */
@@ -55,8 +57,9 @@ class_add_ctxs(struct store *s, uint8_t id, struct store_class_stats *ret)
         for (int i = 0; c != NULL && i < STORE_COUNTS; i++) {
             ret->counts[i] += count_load(&c->counts[id][i]);
         }
-        ret->hits_small += c != NULL ? count_load(&c->hits[id][0]) : 0;
-        ret->hits_main += c != NULL ? count_load(&c->hits[id][1]) : 0;
+        if (c != NULL) {
+            store_add_hits(ret, c, id);
+        }
     }
     spin_unlock(&s->ctx_lock);
 }
@@ -98,7 +101,7 @@ class_get_raw(struct store *s, uint8_t id, struct store_class_stats *ret)
 
 /* What is seen of a class's chunks. */
 struct census {
-    uint64_t pages, items_small, items_main, bytes;
+    uint64_t pages, items_small, items_main, items_cold, items_temp, bytes;
     uint32_t oldest_small, oldest_main; /* store seconds */
 };
 
@@ -116,8 +119,11 @@ census_page(struct store *s, const struct slab_class *k, uint32_t page, struct c
             continue;
         }
         n->bytes += item_total_bytes(it);
-        if (meta & ITEM_MAIN) {
+        if (meta & ITEM_TEMP) {
+            n->items_temp++;
+        } else if (meta & ITEM_MAIN) {
             n->items_main++;
+            n->items_cold += (item_seen(it) & SEEN_FREQ_MASK) == 0;
             n->oldest_main = seen < n->oldest_main ? seen : n->oldest_main;
         } else {
             n->items_small++;
@@ -150,7 +156,9 @@ class_census(struct store *s, uint8_t id, struct store_class_stats *ret)
     uint64_t looked = n.pages > 0 ? n.pages : 1, all = step > 1 ? ret->pages : looked;
     ret->items_small = n.items_small * all / looked;
     ret->items_main = n.items_main * all / looked;
-    ret->items = ret->items_main + ret->items_small;
+    ret->items_cold = n.items_cold * all / looked;
+    ret->items_temp = n.items_temp * all / looked;
+    ret->items = ret->items_main + ret->items_small + ret->items_temp;
     ret->bytes = n.bytes * all / looked;
     uint32_t now = atomic_load_explicit(&s->now, memory_order_relaxed);
     ret->age_small = n.oldest_small < now ? now - n.oldest_small : 0;

@@ -102,9 +102,11 @@ seen_after_hit(uint32_t seen, uint32_t sec)
 }
 
 void
-store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta)
+store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta, uint32_t seen)
 {
-    _Atomic int64_t *n = &c->hits[class_id][meta & ITEM_MAIN ? 1 : 0];
+    enum hit_kind main = (seen & SEEN_FREQ_MASK) != 0 ? HIT_MAIN : HIT_COLD;
+    enum hit_kind kind = meta & ITEM_TEMP ? HIT_TEMP : meta & ITEM_MAIN ? main : HIT_SMALL;
+    _Atomic int64_t *n = &c->hits[class_id][kind];
 
     atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
                           memory_order_relaxed);
@@ -113,16 +115,22 @@ store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta)
 /*
  * A hit moves nothing: it sets bits in the item, and only if they are not set already.  The bucket
  * is held for that instant, so that the word is surely still the item's; if the bucket has moved
- * on, the hit goes uncounted.
+ * on, the item does not learn of the hit.
  */
 static void
-probe_bump(struct store_ctx *c, const struct probe *p)
+probe_bump(struct store_ctx *c, const struct probe *p, uint8_t class_id)
 {
     uint32_t seen = item_seen(p->item), now = seen_after_hit(seen, c->sec);
 
-    if (seen != now && bucket_touch(p->bucket, p->seq)) {
+    store_count_hit(c, class_id, p->meta, seen);
+    if (seen == now) {
+        return;
+    }
+    if (bucket_touch(p->bucket, p->seq)) {
         item_set_seen(p->item, now);
         bucket_untouch(p->bucket, p->seq);
+    } else {
+        metric_add(c->metrics, M_BUMPS_DROPPED, 1);
     }
 }
 
@@ -130,8 +138,9 @@ void
 store_bump(struct store_txn *t)
 {
     if (t->old != NULL) {
-        item_set_seen(t->old, seen_after_hit(item_seen(t->old), t->ctx->sec));
-        store_count_hit(t->ctx, t->hit.class_id, item_meta(t->old));
+        uint32_t seen = item_seen(t->old);
+        item_set_seen(t->old, seen_after_hit(seen, t->ctx->sec));
+        store_count_hit(t->ctx, t->hit.class_id, item_meta(t->old), seen);
     }
 }
 
@@ -201,8 +210,7 @@ store_get(struct store_ctx *c, struct slice key, uint64_t hash, int options, str
             break; /* whoever finds it dead takes it out */
         }
         if (found == STORE_HIT && !(options & STORE_PEEK)) {
-            store_count_hit(c, ret->class_id, p.meta);
-            probe_bump(c, &p);
+            probe_bump(c, &p, ret->class_id);
         }
         return found;
     }

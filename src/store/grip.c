@@ -68,6 +68,9 @@ victim_count(struct store_ctx *c, struct slab_class *k, const struct grip *g, en
         metric_add(c->metrics, M_EVICTIONS, 1);
         metric_add(c->metrics, M_EVICTED_UNFETCHED, !fetched);
         metric_add(c->metrics, M_EVICTED_ACTIVE, (seen & SEEN_FREQ_MASK) != 0);
+        if (event_is_watched(c->store, STORE_EVENT_EVICTED)) {
+            event_evicted(c, g, k->id);
+        }
         return;
     }
     bool crawler = why == REMOVE_DEAD_CRAWLER;

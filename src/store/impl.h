@@ -50,6 +50,16 @@ stock_pop(struct stock *st)
     return st->chunk[n - 1];
 }
 
+/* Events of one thread: event.c. */
+struct event_ring {
+    char *bytes; /* NULL until the first event */
+    uint32_t cap, head, used;
+    uint64_t lost;
+};
+
+/* How a hit is counted: by what the item was. */
+enum hit_kind { HIT_SMALL, HIT_MAIN, HIT_COLD, HIT_TEMP, HIT_KINDS };
+
 struct store_ctx {
     struct store *store;
     struct metrics *metrics;
@@ -60,8 +70,9 @@ struct store_ctx {
     int32_t keys_delta;     /* keys not yet told to the table */
     struct rng rng;         /* of the sampling in move.c */
     _Atomic int64_t (*counts)[STORE_COUNTS]; /* by class */
-    _Atomic int64_t (*hits)[2];              /* by class: small, main */
+    _Atomic int64_t (*hits)[HIT_KINDS];      /* by class */
     struct stock *stocks;                    /* by class */
+    struct event_ring events;
     _Alignas(64) uint64_t scratch[ITEM_BIG / 8 + 2];
 };
 
@@ -75,10 +86,24 @@ struct move {
     bool rescue;     /* live items move to other chunks instead of being evicted */
 };
 
+/* struct store_tuning, each field for itself: nobody needs two that fit together. */
+struct tuning {
+    _Atomic bool moves, moves_eager, crawler, flat;
+    _Atomic double move_ratio;
+    _Atomic unsigned move_window, small_percent;
+    _Atomic usec_t crawler_sleep;
+    _Atomic uint32_t crawler_max, temporary_ttl;
+};
+
+/* A tuning's field as it is now. */
+#define TUNED(store, field) atomic_load_explicit(&(store)->tuning.field, memory_order_relaxed)
+
 struct store {
     struct slab slab;
     struct table table;
     struct store_config config;
+    struct tuning tuning;
+    _Atomic unsigned watched; /* kinds of events that are kept */
     int64_t epoch;                  /* unix second of store second 0 */
     _Atomic uint64_t floor;         /* versions at or below are dead */
     _Atomic uint64_t removed;       /* highest version of a key that went soon after it was
@@ -132,6 +157,8 @@ uint64_t store_hash_of_handle(const void *store, uint64_t handle);
 uint64_t store_hash_item(const struct item *it);
 void store_count_key(struct store_ctx *c, int delta);
 void store_due_flush(struct store_ctx *c);
+/* Adds a ctx's hits of a class. */
+void store_add_hits(struct store_class_stats *to, const struct store_ctx *c, unsigned id);
 
 /* txn.c */
 /* Links a private item, as it is, in place of what is there; takes it.  False: no room in the
@@ -159,7 +186,7 @@ void item_count(struct store_ctx *c, const struct item *it, int sign);
 
 /* get.c */
 void store_fill_hit(const struct store_ctx *c, const struct item *it, struct store_hit *ret);
-void store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta);
+void store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta, uint32_t seen);
 
 /* evict.c */
 /* Frees one chunk of the class, or returns false. */
@@ -178,6 +205,17 @@ bool evict_item(struct store_ctx *c, struct slab_class *k, struct item *it, enum
 void evict_to_count(struct store_ctx *c, uint8_t class_id);
 /* The counters of an item that leaves: by expiry or by eviction.  Bucket locked. */
 void evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int ghost_epoch);
+
+/* event.c */
+/* True if somebody wants such events: a relaxed load. */
+bool event_is_watched(const struct store *s, enum store_event_kind kind);
+struct grip;
+/* The gripped item is about to be evicted. */
+void event_evicted(struct store_ctx *c, const struct grip *g, uint8_t class_id);
+void event_moved(struct store_ctx *c, uint8_t from, uint8_t to, bool began);
+void event_crawled(struct store_ctx *c, uint8_t class_id, uint64_t examined, uint64_t reclaimed,
+                   uint32_t elapsed);
+void event_fini(struct store_ctx *c);
 
 /* move.c */
 /* Takes a page from some other class for this one, at once. */

@@ -59,6 +59,7 @@ enum item_bits {
     ITEM_TOMBSTONE = 1 << 29,
     ITEM_MAIN = 1 << 30, /* swept by the clock hand; without it: in the small queue */
 };
+#define ITEM_TEMP   (1u << 31) /* waits for its end, in no queue */
 #define ITEM_LAYOUT (ITEM_IS_BIG | ITEM_HAS_EXT | ITEM_HAS_FLAGS | ITEM_HAS_CAS)
 
 /* The BIG part, at offset 16. */

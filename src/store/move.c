@@ -356,6 +356,22 @@ move_steal(struct store_ctx *c, uint8_t for_class)
     return got;
 }
 
+enum store_asked
+store_move_page(struct store *s, int src, int dst)
+{
+    (void)s;
+    (void)src;
+    (void)dst;
+    return STORE_ASKED_OFF;
+}
+
+bool
+store_is_asked(const struct store *s)
+{
+    (void)s;
+    return false;
+}
+
 /* -- the rebalancer -----------------------------------------------------------------------------
  */
 
@@ -435,8 +451,8 @@ balance_look(struct store_ctx *c)
             s->move_from = (uint8_t)id;
         }
     }
-    double ratio = s->config.move_ratio > 0 ? s->config.move_ratio : AGE_RATIO;
-    bool worth = !s->config.no_moves && s->move_to != 0 && s->move_from != 0 &&
+    double ratio = TUNED(s, move_ratio) > 0 ? TUNED(s, move_ratio) : AGE_RATIO;
+    bool worth = TUNED(s, moves) && s->move_to != 0 && s->move_from != 0 &&
                  s->move_from != s->move_to && (spare || young < old * ratio);
     uint32_t all = atomic_load_explicit(&s->slab.in_classes, memory_order_relaxed);
     s->tick_moves = worth ? MOVES_PER_SEC + all / MOVES_FRACTION : 0;

@@ -31,6 +31,9 @@ shown_take(struct store *s, struct item *it, struct shown *ret)
         .stale = (meta & ITEM_STALE) != 0,
         .win_sent = (meta & ITEM_WIN_SENT) != 0,
         .key_binary = (meta & ITEM_KEY_BINARY) != 0,
+        .accessed = item_seen(it) >> SEEN_SHIFT,
+        .fetched = (item_seen(it) & SEEN_FETCHED) != 0,
+        .size = item_total_bytes(it),
     };
     if (meta & ITEM_IS_BIG) {
         atomic_fetch_add_explicit(&item_big(it)->refs, 1, memory_order_relaxed);

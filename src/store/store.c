@@ -78,6 +78,23 @@ store_reserve(struct store *s, const struct class_table *table, struct err_detai
     }
 }
 
+void
+store_tune(struct store *s, const struct store_tuning *t)
+{
+#define TUNE(field, value) atomic_store_explicit(&s->tuning.field, (value), memory_order_relaxed)
+    TUNE(moves, t->moves);
+    TUNE(moves_eager, t->moves_eager);
+    TUNE(move_ratio, t->move_ratio);
+    TUNE(move_window, t->move_window);
+    TUNE(crawler, t->crawler);
+    TUNE(crawler_sleep, t->crawler_sleep);
+    TUNE(crawler_max, t->crawler_max);
+    TUNE(flat, t->flat);
+    TUNE(small_percent, t->small_percent);
+    TUNE(temporary_ttl, t->temporary_ttl);
+#undef TUNE
+}
+
 struct store *
 store_new(const struct store_config *config, struct err_detail *d)
 {
@@ -91,6 +108,7 @@ store_new(const struct store_config *config, struct err_detail *d)
     }
     memset(s, 0, sizeof *s);
     s->config = *config;
+    store_tune(s, &config->tuning);
     uint32_t page = config->page_size != 0 ? (uint32_t)config->page_size : DEFAULT_PAGE;
     class_table_init(&table, page, config->factor, config->chunk_min);
     s->epoch = config->start / USEC_PER_SEC - STORE_CLOCK_START;
@@ -124,6 +142,7 @@ store_free(struct store *s)
 static void
 ctx_release(struct store_ctx *c)
 {
+    event_fini(c);
     free(c->stocks);
     free(c->counts);
     free(c->hits);
@@ -165,6 +184,17 @@ store_ctx_new(struct store *s, struct metrics *metrics)
 }
 
 void
+store_add_hits(struct store_class_stats *to, const struct store_ctx *c, unsigned id)
+{
+    const _Atomic int64_t *n = c->hits[id];
+
+    to->hits_small += atomic_load_explicit(&n[HIT_SMALL], memory_order_relaxed);
+    to->hits_main += atomic_load_explicit(&n[HIT_MAIN], memory_order_relaxed);
+    to->hits_cold += atomic_load_explicit(&n[HIT_COLD], memory_order_relaxed);
+    to->hits_temp += atomic_load_explicit(&n[HIT_TEMP], memory_order_relaxed);
+}
+
+void
 store_ctx_free(struct store_ctx *c)
 {
     if (c == NULL) {
@@ -184,8 +214,7 @@ store_ctx_free(struct store_ctx *c)
         for (int i = 0; i < STORE_COUNTS; i++) {
             s->gone[id].counts[i] += atomic_load_explicit(&c->counts[id][i], memory_order_relaxed);
         }
-        s->gone[id].hits_small += atomic_load_explicit(&c->hits[id][0], memory_order_relaxed);
-        s->gone[id].hits_main += atomic_load_explicit(&c->hits[id][1], memory_order_relaxed);
+        store_add_hits(&s->gone[id], c, id);
     }
     spin_unlock(&s->ctx_lock);
     ctx_release(c);

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "vocab/limits.h"
 #include "vocab/metrics.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,6 +35,22 @@ struct item; /* opaque outside store/ */
 #define STORE_CLASSES_MAX 64  /* class ids are 1..63 */
 #define STORE_CTX_MAX     128 /* threads of one store */
 
+/* What may change while the store is used. */
+struct store_tuning {
+    bool moves;           /* pages move between classes without being told */
+    bool moves_eager;     /* ... as soon as a class evicts, whatever the ages are */
+    double move_ratio;    /* pages move between ages further apart than this; 0: 0.8 */
+    unsigned move_window; /* seconds in a row that the gap must have held; 0: every look counts */
+    bool crawler;         /* expired items are looked for in the background */
+    usec_t crawler_sleep; /* between two steps of a walk */
+    uint32_t crawler_max; /* items of a class that one walk looks at; 0: all of them */
+    bool flat;            /* plain clock without a small queue ("lru mode flat") */
+    unsigned small_percent; /* share of a class that its small queue may take; 0: 10 */
+    /* Items that are stored to live no longer than this many seconds wait for their end: nothing
+     * evicts them while anything else can be.  0: there are none such. */
+    uint32_t temporary_ttl;
+};
+
 struct store_config {
     size_t memory_limit; /* bytes for pages and table together */
     size_t memory_max;   /* bytes of address space to reserve: store_set_limit() may go up to it; 0:
@@ -45,11 +62,10 @@ struct store_config {
     bool evict;           /* false: a full store refuses (-M) */
     bool no_cas;          /* clients see cas 0 (-C) */
     bool preallocate;     /* all memory is taken now, and the limit stays as it is */
-    bool no_moves;     /* pages stay in their classes (but for shrinking and classes without any) */
-    bool no_crawler;   /* expired items go when they are met */
-    double move_ratio; /* pages move between ages further apart than this; 0: 0.8 */
+    bool pages_stay;      /* store_move_page() is refused */
+    struct store_tuning tuning; /* to begin with */
+    size_t event_bytes;   /* of the queue of events of one thread; 0: 64 KiB */
     unsigned hash_power; /* begin with a table for 2^this items; 0: small */
-    bool flat;           /* plain clock without a small queue ("lru mode flat") */
     uint64_t items_max;  /* most items held; 0: no limit */
     unsigned tombstone_life; /* seconds a delete is remembered; 0: not at all */
     uint8_t node_tag;        /* low bits of versions */
@@ -67,6 +83,10 @@ void store_free(struct store *s);
 struct store_ctx *store_ctx_new(struct store *s, struct metrics *metrics);
 void store_ctx_free(struct store_ctx *c);
 struct store *store_of(struct store_ctx *c);
+
+/* Changes the tuning, all of it; what is at work goes on by the new rules at its next step.  Any
+ * thread. */
+void store_tune(struct store *s, const struct store_tuning *t);
 
 /* Tells the ctx the time of day; once per turn of a loop. */
 void store_turn(struct store_ctx *c, usec_t now);
@@ -236,6 +256,10 @@ struct store_record {
     uint64_t version;
     uint64_t cas; /* chosen by a client, else 0 */
     bool tombstone, stale, win_sent, key_binary;
+    /* What a walk saw beside; hints that order nothing, and store_merge() does not look at them. */
+    uint32_t accessed; /* store seconds of the last access */
+    uint32_t size;     /* bytes of header, key and value */
+    bool fetched;      /* hit before */
 };
 
 enum store_merged {
@@ -279,6 +303,74 @@ usec_t store_tick(struct store_ctx *c, unsigned budget);
  */
 bool store_set_limit(struct store *s, size_t bytes);
 
+/* -- asking for background work ------------------------------------------------------------------
+ */
+
+/* Answers to what an operator asks for.  What is granted is done by store_tick(). */
+enum store_asked {
+    STORE_ASKED_OK,
+    STORE_ASKED_BUSY,     /* with one of these already */
+    STORE_ASKED_BADCLASS, /* there is no such class */
+    STORE_ASKED_NOSPARE,  /* the source has no page to spare */
+    STORE_ASKED_SAME,     /* source and destination are one */
+    STORE_ASKED_NOTHING,  /* nothing there to be looked at */
+    STORE_ASKED_OFF       /* the tuning or the configuration forbids it */
+};
+
+/*
+ * Moves one page from class src (0: the pool of spare pages, -1: any class that can spare one) to
+ * class dst (0: the pool).  BUSY while a page is being moved, or was asked for; BADCLASS for ids
+ * that are none; NOSPARE if src has fewer than two pages (or the pool none); SAME; OFF with
+ * config.pages_stay.  Any thread.
+ */
+enum store_asked store_move_page(struct store *s, int src, int dst);
+/*
+ * Walks the classes whose bits are set (bit i: class i) for what is dead, all of them whatever
+ * their histograms say, and crawler_max items of each if the tuning says so.  BADCLASS: a bit above
+ * the largest class, or none set; BUSY while such a walk goes on; NOTHING: none of them has a chunk
+ * in use; OFF: the tuning has no crawler.  Any thread.
+ */
+enum store_asked store_crawl(struct store *s, uint64_t classes);
+/* Something was asked for that store_tick() does not know yet: whoever calls it should be woken.
+ * A relaxed load.  Any thread. */
+bool store_is_asked(const struct store *s);
+
+/* -- events --------------------------------------------------------------------------------------
+ */
+
+/* What happens inside on its own and a watcher may want to know; deletions, expiry and
+ * replacements are not among it. */
+enum store_event_kind { STORE_EVENT_EVICTED = 1, STORE_EVENT_MOVED = 2, STORE_EVENT_CRAWLED = 4 };
+
+struct store_event {
+    enum store_event_kind kind;
+    uint8_t class_id; /* EVICTED, CRAWLED; MOVED: the class it leaves, 0 for the pool */
+    uint8_t to_class; /* MOVED; 0 for the pool */
+    bool fetched;     /* EVICTED: hit before */
+    bool began;       /* MOVED: the page begins to be emptied; false: it has moved */
+    uint8_t key_len;  /* EVICTED */
+    char key[KEY_MAX];
+    int64_t ttl;        /* EVICTED: seconds it had left, -1: for ever */
+    uint32_t idle;      /* EVICTED: seconds since its last access */
+    uint32_t value_len; /* EVICTED */
+    uint64_t examined;  /* CRAWLED: items looked at */
+    uint64_t reclaimed; /* CRAWLED: of these, the dead */
+    uint32_t elapsed;   /* CRAWLED: seconds that the walk took */
+};
+
+/* Which kinds are kept from now on (a mask; 0: none, and they cost next to nothing).  Any thread.
+ */
+void store_watch_events(struct store *s, unsigned kinds);
+/*
+ * Takes the oldest event of this ctx; false: there is none.  An event belongs to the ctx of the
+ * thread that made it: evictions mostly to writers, moves and walks to who calls store_tick().  The
+ * queue takes config.event_bytes, which are allocated when first needed; what does not fit is lost,
+ * and counted.
+ */
+bool store_take_event(struct store_ctx *c, struct store_event *ret);
+/* How many were lost since the last call. */
+uint64_t store_lost_events(struct store_ctx *c);
+
 /* -- figures -------------------------------------------------------------------------------------
  */
 
@@ -300,21 +392,30 @@ void store_count(struct store_ctx *c, uint8_t class_id, enum store_count what);
 struct store_class_stats {
     uint32_t chunk_size, chunks_per_page;
     uint64_t pages, chunks_used, chunks_free;
-    uint64_t items, items_small, items_main, bytes; /* bytes: of headers, keys, values */
+    /* items is the sum of small, main and temp; cold are those of main that were not hit since the
+     * hand last came by.  Of a class with many pages all are estimates from some of them. */
+    uint64_t items, items_small, items_main, items_cold, items_temp;
+    uint64_t bytes; /* of headers, keys, values */
     uint32_t age; /* seconds since the next victim was last used */
     uint32_t age_small, age_main;
     uint32_t evicted_time; /* seconds between the last victim's access and its eviction */
     int64_t evicted, evicted_nonzero, outofmemory, reclaimed, expired_unfetched, evicted_unfetched,
         evicted_active, crawler_reclaimed, crawler_checked, lrutail_reflocked, moves_to_cold,
-        moves_to_warm, moves_within, direct_reclaims, hits_small, hits_main;
+        moves_to_warm, moves_within, direct_reclaims;
+    /* Hits by what the item was at that moment; main does not count the cold. */
+    int64_t hits_small, hits_main, hits_cold, hits_temp;
     int64_t counts[STORE_COUNTS];
 };
 
 struct store_stats {
-    size_t limit, pages_bytes, table_bytes;
-    uint64_t table_buckets, pages_global; /* pages in no class */
+    size_t limit, pages_bytes, table_bytes; /* pages: those in classes and in the pool */
+    uint64_t table_buckets, pages_global;   /* pages in the pool */
     unsigned hash_power; /* log2 of the bucket count, rounded up */
-    bool growing, moving, crawling;
+    bool growing, moving, crawling; /* moving, crawling: from the request on */
+    /* What the last page move met that would not go: 0 nothing; 1 an item whose bucket a writer
+     * held; 2 a value that a reader held; 3 an item that nothing may be lost for, and nowhere to
+     * put it (-M); 4 chunks that other threads had taken and not used yet. */
+    int last_busy;
     unsigned classes; /* ids 1..classes */
 };
 

@@ -24,7 +24,11 @@ static inline struct store_config
 engine_config(size_t limit)
 {
     return (struct store_config){
-        .memory_limit = limit, .item_size_max = 1 << 20, .evict = true, .start = ENGINE_START
+        .memory_limit = limit,
+        .item_size_max = 1 << 20,
+        .evict = true,
+        .tuning = { .moves = true, .crawler = true },
+        .start = ENGINE_START,
     };
 }
 

@@ -544,6 +544,7 @@ main(int argc, char **argv)
     struct store_config config = { .memory_limit = LIMIT,
                                    .item_size_max = 1 << 20,
                                    .evict = true,
+                                   .tuning = { .moves = true, .crawler = true },
                                    .tombstone_life = 2,
                                    .start = clock_now() };
     struct err_detail d;

@@ -260,7 +260,7 @@ Test(memory, the_policy_keeps_what_is_wanted)
     engine_init(&e, &config);
     double scans = hit_ratio(&e, 600000, 100000, 1.0, 4);
     engine_fini(&e);
-    config.flat = true;
+    config.tuning.flat = true;
     engine_init(&e, &config);
     double flat = hit_ratio(&e, 600000, 100000, 1.0, 4);
     engine_fini(&e);
