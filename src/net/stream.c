@@ -71,8 +71,11 @@ stream_flush(struct stream *s)
             if (errno == EINTR) {
                 continue;
             }
-            return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? STREAM_LEFT
-                                                                               : STREAM_BROKEN;
+            if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+                return STREAM_LEFT;
+            }
+            s->error = errno;
+            return STREAM_BROKEN;
         }
         s->ops->tx_done(s->arg, (size_t)n);
         if ((size_t)n < total) {
@@ -155,6 +158,7 @@ stream_read(struct stream *s)
         stream_turn_end(s);
         return false;
     }
+    s->error = errno;
     stream_close(s, STREAM_RESET);
     return false;
 }

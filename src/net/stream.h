@@ -60,6 +60,7 @@ struct stream {
     const struct stream_ops *ops;
     void *arg;
     struct loop_job job; /* waits while has_work() */
+    int error;           /* errno of what made it STREAM_RESET, else 0 */
     bool eof;            /* rx_end() was told */
     bool draining;       /* ends as soon as nothing is left to read or send */
 };
