@@ -217,10 +217,25 @@ ip6_print(const uint8_t ip[16], char *out, size_t size)
 }
 
 void
-conn_addr_print(const struct conn_addr *a, char *out, size_t size)
+conn_ip_print(const struct conn_addr *a, char *out)
 {
     const uint8_t *ip = a->u.ip;
-    char ip6[40];
+
+    assert(a->kind >= CONN_TCP && a->kind <= CONN_UDP6);
+    if (a->kind == CONN_TCP6 || a->kind == CONN_UDP6) {
+        ip6_print(ip, out, CONN_IP_TEXT);
+    } else {
+        snprintf(out, CONN_IP_TEXT, "%u.%u.%u.%u", ip[0], ip[1], ip[2], ip[3]);
+    }
+}
+
+void
+conn_addr_print(const struct conn_addr *a, char *out, size_t size)
+{
+    static const char *const kind[] = {
+        [CONN_TCP] = "tcp", [CONN_TCP6] = "tcp6", [CONN_UDP] = "udp", [CONN_UDP6] = "udp6",
+    };
+    char ip[CONN_IP_TEXT];
 
     assert(a && out && size > 0);
     switch (a->kind) {
@@ -229,13 +244,13 @@ conn_addr_print(const struct conn_addr *a, char *out, size_t size)
         break;
     case CONN_TCP:
     case CONN_UDP:
-        snprintf(out, size, "%s:%u.%u.%u.%u:%u", a->kind == CONN_TCP ? "tcp" : "udp", ip[0], ip[1],
-                 ip[2], ip[3], a->port);
+        conn_ip_print(a, ip);
+        snprintf(out, size, "%s:%s:%u", kind[a->kind], ip, a->port);
         break;
     case CONN_TCP6:
     case CONN_UDP6:
-        ip6_print(ip, ip6, sizeof ip6);
-        snprintf(out, size, "%s:[%s]:%u", a->kind == CONN_TCP6 ? "tcp6" : "udp6", ip6, a->port);
+        conn_ip_print(a, ip);
+        snprintf(out, size, "%s:[%s]:%u", kind[a->kind], ip, a->port);
         break;
     case CONN_UNIX:
         snprintf(out, size, "unix:%s", a->u.path ? a->u.path : "");

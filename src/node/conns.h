@@ -25,6 +25,7 @@ enum conn_state {
     CONN_CLOSING,
     CONN_MWRITE,
     CONN_CLOSED,
+    CONN_WATCH,
 };
 
 /* An address, small: the socket library stays outside. */
@@ -65,3 +66,6 @@ void conns_each(struct conns *c, void (*each)(void *arg, const struct conn_row *
  * bytes).
  */
 void conn_addr_print(const struct conn_addr *a, char *out, size_t size);
+/* The address alone, with its NUL, into out (at least CONN_IP_TEXT bytes); not of a Unix socket. */
+#define CONN_IP_TEXT 46
+void conn_ip_print(const struct conn_addr *a, char *out);

@@ -1,8 +1,10 @@
 #include "node/dialog.h"
 #include "node/answer.h"
+#include "node/dump.h"
 #include "node/execute.h"
 #include "node/pending.h"
 #include "node/route.h"
+#include "node/watch.h"
 #include "proto/binary.h"
 #include <assert.h>
 
@@ -26,6 +28,8 @@ dialog_fini(struct dialog *d)
 
     pending_free(w, d->pending);
     d->pending = NULL;
+    dump_free(d->dump);
+    d->dump = NULL;
     txq_drop(&d->out, &w->txq);
     input_drop(&d->in);
     d->swallow = 0;
@@ -57,6 +61,39 @@ dialog_reply(struct dialog *d, const struct command *c, const struct reply *r)
     if (close) {
         d->closing = true;
     }
+}
+
+/* The connection becomes what its last command made of it: a watcher, or the reader of a list. */
+static void
+dialog_take_over(struct dialog *d)
+{
+    struct worker *w = d->worker;
+
+    d->watcher = w->made_watcher;
+    d->dump = w->made_dump;
+    w->made_watcher = NULL;
+    w->made_dump = NULL;
+}
+
+/* Answers with some more of the keys. */
+static void
+dialog_dump(struct dialog *d)
+{
+    static const struct command line = { .protocol = PROTO_TEXT };
+    struct worker *w = d->worker;
+    struct reply r = { .code = RPL_BLOB };
+    bool done = false;
+
+    if (!dump_step(d->dump, w, &done)) {
+        dialog_fail(d, M_RESP_BUF_OOM);
+        return;
+    }
+    r.value = slice_of(w->blob.ptr, w->blob.len);
+    if (done) {
+        dump_free(d->dump);
+        d->dump = NULL;
+    }
+    dialog_reply(d, &line, &r);
 }
 
 /* -- values ----------------------------------------------------------------------------------- */
@@ -275,11 +312,15 @@ batch_execute(struct dialog *d, unsigned n, enum batch_end end)
         const struct command *c = &w->batch[i];
         struct reply r = { 0 };
 
-        if (!answer_has_room(w, &d->out)) {
+        if (!answer_has_room(w, &d->out) || d->dump) {
             d->in.rest = w->marks[i].in;
             d->parser = w->marks[i].parser;
             d->swallow = 0;
             return i;
+        }
+        if (__builtin_expect(w->observed & WATCH_RAWCMDS, 0) && c->protocol != PROTO_BINARY &&
+            !w->marks[i].parser.in_keys) {
+            observe_line(w, w->marks[i].in);
         }
         if (end == BATCH_STREAM && i == n - 1) {
             dialog_reserve(d, c);
@@ -295,7 +336,10 @@ batch_execute(struct dialog *d, unsigned n, enum batch_end end)
             break;
         }
         dialog_reply(d, c, &r);
-        if (d->closing) {
+        if (__builtin_expect(reply_takes_over(r.code), 0)) {
+            dialog_take_over(d);
+        }
+        if (d->closing || d->watcher) {
             return i + 1;
         }
     }
@@ -335,7 +379,7 @@ dialog_work(struct dialog *d)
     uint64_t budget = dialog_budget(d), done = 0;
     enum batch_end end = BATCH_GO;
 
-    while (!d->closing && end != BATCH_MORE && d->in.rest.len > 0) {
+    while (!d->closing && !d->watcher && end != BATCH_MORE && (d->in.rest.len > 0 || d->dump)) {
         unsigned n, executed;
 
         if (!answer_has_room(w, &d->out)) {
@@ -346,9 +390,14 @@ dialog_work(struct dialog *d)
             break;
         }
         if (done >= budget) {
-            d->work = d->in.rest.len > 0;
+            d->work = d->in.rest.len > 0 || d->dump;
             metric_add(&w->metrics, M_CONN_YIELDS, d->work);
             break;
+        }
+        if (d->dump) {
+            dialog_dump(d);
+            done += BATCH_MAX;
+            continue;
         }
         n = batch_parse(d, &end);
         if (n > 1) {
@@ -377,7 +426,7 @@ dialog_run(struct dialog *d)
     if (!answer_queue(d->worker, &d->out)) {
         dialog_fail(d, M_RESP_BUF_OOM);
     }
-    if (d->closing) {
+    if (d->closing || d->watcher) {
         input_drop(&d->in);
         d->work = false;
     }

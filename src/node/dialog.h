@@ -14,7 +14,9 @@
 #include "proto/text.h"
 #include "vocab/metrics.h"
 
+struct dump;
 struct pending;
+struct watcher;
 
 enum dialog_protocol { DIALOG_UNKNOWN, DIALOG_TEXT, DIALOG_BINARY };
 
@@ -25,6 +27,8 @@ struct dialog {
     struct txq           out;
     struct text_parser   parser;
     struct pending      *pending; /* the command whose value is being received, or NULL */
+    struct dump         *dump;    /* the list of keys that is being answered, or NULL */
+    struct watcher      *watcher; /* the client watches and is not listened to any more, or NULL */
     uint64_t             swallow; /* bytes of input to throw away next */
     usec_t               active;  /* time of the last command, or bytes of a value */
     enum session_accepts accepts;

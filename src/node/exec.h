@@ -1,11 +1,11 @@
 /*
  * exec.h - what the files that execute commands share.
  *
- * Private to execute.c, exec_store.c, exec_arith.c, exec_meta.c and stats.c.  All calls: the
- * worker's thread.
+ * Private to execute.c and the exec_ files.  All calls: the worker's thread.
  */
 #pragma once
 #include "node/execute.h"
+#include "node/watch.h"
 #include <stdbool.h>
 
 /*
@@ -23,6 +23,39 @@ exec_fn exec_arith_run; /* incr, decr, ma */
 
 /* exec_meta.c */
 exec_fn exec_meta_get, exec_meta_delete, exec_meta_debug;
+
+/* exec_admin.c */
+exec_fn exec_error, exec_meta_noop, exec_noop, exec_flush, exec_version, exec_verbosity, exec_quit,
+    exec_stats, exec_shutdown, exec_cache_memlimit, exec_sasl, exec_refresh_certs, exec_debugtime;
+
+/* exec_tune.c */
+exec_fn exec_slabs, exec_lru, exec_lru_crawler, exec_watch;
+
+/* observe.c: what "stats detail" and watchers are to know of a command that was executed. */
+void observe_command(struct worker *w, const struct command *c, const struct reply *r);
+/* The store's own doings, as far as they are watched. */
+void observe_store(struct worker *w);
+
+/* True if somebody observes, detail (WORKER_DETAIL) or a watcher's streams. */
+static inline bool
+exec_is_observed(const struct worker *w)
+{
+    return __builtin_expect(w->observed != 0, 0);
+}
+
+/* Notes what a command found under its key, before it changes it. */
+static inline void
+exec_saw(struct worker *w, enum store_found found, const struct store_hit *h)
+{
+    if (exec_is_observed(w)) {
+        bool hit = found == STORE_HIT;
+
+        w->sight.looked = true;
+        w->sight.found = found;
+        w->sight.class_id = hit ? h->class_id : 0;
+        w->sight.value_len = hit ? h->value_len : 0;
+    }
+}
 
 /*
  * Store seconds at which an item with this exptime ends.  Items that come without one get the

@@ -252,6 +252,7 @@ exec_arith_run(struct worker *w, const struct command *c, struct item *item, str
     }
     r->key_binary = c->op == OP_META_ARITH && c->key_binary;
     store_lock(w->ctx, c->key, c->hash, &t);
+    exec_saw(w, t.found, &t.hit);
     r->code = sum_run(w, c, &s, &t, r);
     store_unlock(&t);
     /* "ma" shows the number only to who asks for it. */

@@ -139,6 +139,7 @@ get_locked(struct worker *w, const struct command *c, const struct store_hit *be
 
     store_lock(w->ctx, c->key, c->hash, &t);
     found = t.found;
+    exec_saw(w, found, &t.hit);
     if (t.old) {
         get_change(w, c, &t, before, r);
     } else if (!exec_has(c, 'N')) {
@@ -177,6 +178,7 @@ exec_meta_get(struct worker *w, const struct command *c, struct item *item, stru
     }
     /* Most readers change nothing but the access time: no lock for them. */
     found = store_get(w->ctx, c->key, c->hash, options, &h);
+    exec_saw(w, found, &h);
     if (found != STORE_HIT && exec_has(c, 'N')) {
         exec_count_gone(w, found); /* and is gone: nobody will meet it again */
         get_locked(w, c, NULL, r);
@@ -272,6 +274,7 @@ exec_meta_delete(struct worker *w, const struct command *c, struct item *item, s
     (void)item; /* it brings no value */
     r->key_binary = c->key_binary;
     store_lock(w->ctx, c->key, c->hash, &t);
+    exec_saw(w, t.found, &t.hit);
     r->code = delete_run(w, c, &t, r);
     store_unlock(&t);
 }

@@ -109,6 +109,23 @@ put_spec(const struct worker *w, const struct command *c, const struct put *p,
     };
 }
 
+/* Notes for observers what became of the value. */
+static __attribute__((cold, noinline)) void
+put_saw(struct worker *w, const struct command *c, const struct put *p, enum reply_code code,
+        uint8_t class_id)
+{
+    static const char *const word[] = { "set", "add", "replace", "append", "prepend" };
+    uint32_t now = store_seconds(w->ctx);
+    struct store_spec spec;
+
+    put_spec(w, c, p, &spec);
+    w->sight.stored = true;
+    w->sight.status = code;
+    w->sight.command = p->compare && !put_joins(p) ? "cas" : word[p->mode];
+    w->sight.new_class = class_id;
+    w->sight.ttl = spec.expires > now ? spec.expires - now : 0;
+}
+
 /*
  * A private item for the command's value; NULL: *r says why, and the old value is gone if it
  * must.
@@ -130,6 +147,9 @@ put_reserve(struct worker *w, const struct command *c, const struct put *p, stru
         }
         r->code = RPL_NO_MEMORY;
         metric_add(&w->metrics, M_NO_MEMORY, 1);
+    }
+    if (exec_is_observed(w)) {
+        put_saw(w, c, p, r->code, 0);
     }
     if (p->clears) {
         exec_forget(w, c);
@@ -268,6 +288,7 @@ put_run(struct worker *w, const struct command *c, const struct put *p, struct i
     uint8_t class_id = *item ? item_class(w->node->store, *item) : 0;
 
     store_lock(w->ctx, c->key, c->hash, &t);
+    exec_saw(w, t.found, &t.hit);
     code = put_decide(p, c, &t, &stale);
     if (code == RPL_STORED) {
         code = put_joins(p) && t.old ? put_join(w, c, p, &t, *item)
@@ -285,6 +306,9 @@ put_run(struct worker *w, const struct command *c, const struct put *p, struct i
     class_id = t.old ? t.hit.class_id : class_id;
     store_unlock(&t);
     put_count(w, p, code, class_id);
+    if (exec_is_observed(w)) {
+        put_saw(w, c, p, code, class_id);
+    }
     r->code = code;
 }
 

@@ -29,3 +29,6 @@ struct item *execute_reserve(struct worker *w, const struct command *c, struct r
  * nothing stored.
  */
 void execute_bad_chunk(struct worker *w, const struct command *c, struct reply *r);
+
+/* Shows a command as its client wrote it to those who watch that: in starts with its line. */
+void observe_line(struct worker *w, struct slice in);

@@ -1,6 +1,7 @@
 #include "node/node.h"
 #include "node/conns.h"
 #include "node/prefixes.h"
+#include "node/watch.h"
 #include "node/worker.h"
 #include "store/store.h"
 #include <assert.h>
@@ -102,7 +103,8 @@ node_new(struct settings *settings, const struct node_facts *facts, usec_t now,
     }
     n->conns = conns_new();
     n->prefixes = prefixes_new();
-    if (!n->conns || !n->prefixes) {
+    n->watches = watches_new(n->store, settings->admin.watcher_logbuf_size);
+    if (!n->conns || !n->prefixes || !n->watches) {
         err_set(d, ERR_NOMEM, "out of memory for the node's registries");
         node_free(n);
         return NULL;
@@ -119,6 +121,7 @@ node_free(struct node *n)
     for (unsigned i = 0; i < n->worker_count; i++) {
         worker_free(n->workers[i]);
     }
+    watches_free(n->watches);
     prefixes_free(n->prefixes);
     conns_free(n->conns);
     store_free(n->store);

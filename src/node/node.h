@@ -16,6 +16,7 @@
 struct store;
 struct conns;
 struct prefixes;
+struct watches;
 struct worker;
 
 #define NODE_WORKERS_MAX 64
@@ -39,6 +40,7 @@ struct node {
     struct store         *store;
     struct conns         *conns;      /* node/conns.h */
     struct prefixes      *prefixes;   /* node/prefixes.h: "stats detail" */
+    struct watches       *watches;    /* node/watch.h: "watch" */
     struct node_facts     facts;
     struct worker        *workers[NODE_WORKERS_MAX];
     unsigned              worker_count;

@@ -3,6 +3,7 @@
 #include "node/conns.h"
 #include "node/dialog.h"
 #include "node/pending.h"
+#include "node/watch.h"
 #include "node/worker.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ enum rx_target { RX_NOWHERE, RX_INPUT, RX_ITEM };
 struct session {
     struct dialog dialog;
     struct conn_row *row;
+    void *driver;
+    struct session *watching_next; /* in the worker's list of those that watch */
     size_t rx_room;     /* bytes offered by session_rx_space() */
     size_t in_counted;  /* what READ_BUF_BYTES holds of us */
     size_t out_counted; /* what RESP_BUF_BYTES holds of us */
@@ -78,10 +81,39 @@ session_release(struct session *s)
 }
 
 void
+session_set_driver(struct session *s, void *driver)
+{
+    s->driver = driver;
+}
+
+void *
+session_driver(const struct session *s)
+{
+    return s->driver;
+}
+
+static void
+session_unwatch(struct session *s)
+{
+    struct session **at = &s->dialog.worker->watching;
+
+    while (*at != s) {
+        assert(*at);
+        at = &(*at)->watching_next;
+    }
+    *at = s->watching_next;
+    watcher_free(s->dialog.watcher);
+    s->dialog.watcher = NULL;
+}
+
+void
 session_free(struct session *s)
 {
     if (!s) {
         return;
+    }
+    if (s->dialog.watcher) {
+        session_unwatch(s);
     }
     dialog_fini(&s->dialog);
     session_account(s);
@@ -97,6 +129,9 @@ session_state(const struct session *s)
 
     if (d->closing) {
         return CONN_CLOSING;
+    }
+    if (d->watcher) {
+        return CONN_WATCH;
     }
     if (d->out.bytes > 0) {
         return CONN_MWRITE;
@@ -138,6 +173,7 @@ static void
 session_run(struct session *s, usec_t now)
 {
     struct worker *w = s->dialog.worker;
+    bool watched = s->dialog.watcher != NULL;
 
     if (now != w->now) {
         worker_turn(w, now);
@@ -146,9 +182,14 @@ session_run(struct session *s, usec_t now)
         atomic_store_explicit(&s->row->state, CONN_PARSE_CMD, memory_order_relaxed);
         atomic_store_explicit(&s->row->last_cmd, now, memory_order_relaxed);
     }
+    worker_look(w);
     w->current = s;
     dialog_run(&s->dialog);
     w->current = NULL;
+    if (s->dialog.watcher && !watched) {
+        s->watching_next = w->watching;
+        w->watching = s;
+    }
 }
 
 /* Room in the item whose value is being received. */
@@ -246,7 +287,13 @@ session_resume(struct session *s, usec_t now)
 int
 session_tx(struct session *s, struct iovec *iov, int max)
 {
-    return txq_iov(&s->dialog.out, &s->dialog.worker->txq, iov, max);
+    struct dialog *d = &s->dialog;
+
+    /* What was answered before goes before the first line. */
+    if (d->watcher && d->out.bytes == 0) {
+        return watcher_iov(d->watcher, iov, max);
+    }
+    return txq_iov(&d->out, &d->worker->txq, iov, max);
 }
 
 void
@@ -255,7 +302,11 @@ session_tx_done(struct session *s, size_t n)
     struct txq *out = &s->dialog.out;
     struct worker *w = s->dialog.worker;
 
-    txq_done(out, &w->txq, n);
+    if (s->dialog.watcher && out->bytes == 0) {
+        watcher_done(s->dialog.watcher, n);
+    } else {
+        txq_done(out, &w->txq, n);
+    }
     metric_add(&w->metrics, M_BYTES_WRITTEN, (int64_t)n);
     if (out->lent_bytes == 0 && w->holder == s) {
         answer_reset(w);
@@ -279,5 +330,30 @@ session_is_busy(const struct session *s)
 {
     const struct dialog *d = &s->dialog;
 
-    return d->pending || d->waiting || d->swallow > 0 || d->out.bytes > 0;
+    return d->pending || d->waiting || d->swallow > 0 || d->out.bytes > 0 || d->watcher;
+}
+
+struct session *
+session_next_fed(struct worker *w, struct session *after)
+{
+    struct session *s = after ? after->watching_next : w->watching;
+
+    while (s && !watcher_is_fed(s->dialog.watcher)) {
+        s = s->watching_next;
+    }
+    return s;
+}
+
+bool
+session_owes(const struct session *s)
+{
+    const struct worker *w = s->dialog.worker;
+
+    return s->dialog.out.bytes > 0 || w->tx_used > w->tx_queued;
+}
+
+int
+session_fd(const struct session *s)
+{
+    return s && s->row ? s->row->fd : -1;
 }

@@ -28,6 +28,9 @@ enum session_accepts { SESSION_AUTO, SESSION_TEXT, SESSION_BINARY };
 
 /* NULL without memory.  row is kept.  Gives. */
 struct session *session_new(struct worker *w, enum session_accepts accepts, struct conn_row *row);
+/* The driver's own pointer, for session_next_fed(). */
+void session_set_driver(struct session *s, void *driver);
+void *session_driver(const struct session *s);
 /* Drops everything, pins included.  NULL is fine. */
 void session_free(struct session *s);
 
@@ -70,5 +73,17 @@ bool session_park(struct session *s);
 bool session_is_over(const struct session *s);
 /* Time of the last whole command, for idle_timeout; half a value in flight counts as activity. */
 usec_t session_last_active(const struct session *s);
-/* True while in the middle of a value or with unsent replies: idle_timeout leaves it alone. */
+/* True while in the middle of a value, with unsent replies, or watching: idle_timeout leaves it
+ * alone. */
 bool session_is_busy(const struct session *s);
+
+/*
+ * The next session of a worker, after the given one (NULL: the first), whose watcher has got lines
+ * since session_tx() had none; NULL: no more.  Its driver sends.  Call at the end of each turn.
+ */
+struct session *session_next_fed(struct worker *w, struct session *after);
+
+/* True if replies to earlier commands wait to be sent.  Inside of node/. */
+bool session_owes(const struct session *s);
+/* The descriptor that its row names, or -1.  Inside of node/. */
+int session_fd(const struct session *s);

@@ -4,6 +4,7 @@
 #include "base/spin.h"
 #include "node/conns.h"
 #include "node/prefixes.h"
+#include "node/words.h"
 #include "proto/binary.h"
 #include "vocab/limits.h"
 
@@ -14,13 +15,6 @@
 #define DUMP_BYTES_MAX (2u << 20) /* of one cachedump */
 #define DUMP_LINE_MIN  19u        /* bytes of the shortest line of it */
 #define CLASSES_CLASSIC 63u       /* ids that memcached knows */
-#define TOKENS_MAX     4
-
-/* The words behind "stats". */
-struct words {
-    struct slice word[TOKENS_MAX];
-    unsigned     count;
-};
 
 /* -- the sink ---------------------------------------------------------------------------------- */
 
@@ -315,7 +309,7 @@ conns_emit(void *arg, const struct conn_row *row)
         [CONN_PARSE_CMD] = "conn_parse_cmd", [CONN_WRITE] = "conn_write",
         [CONN_NREAD] = "conn_nread",         [CONN_SWALLOW] = "conn_swallow",
         [CONN_CLOSING] = "conn_closing",     [CONN_MWRITE] = "conn_mwrite",
-        [CONN_CLOSED] = "conn_closed",
+        [CONN_CLOSED] = "conn_closed",       [CONN_WATCH] = "conn_watch",
     };
     struct stats_sink *s = arg;
     int state = atomic_load_explicit(&row->state, memory_order_relaxed);
@@ -323,7 +317,7 @@ conns_emit(void *arg, const struct conn_row *row)
     int64_t idle = s->worker->now > last ? (s->worker->now - last) / USEC_PER_SEC : 0;
     char key[48], text[192];
 
-    assert(state >= 0 && state <= CONN_CLOSED);
+    assert(state >= 0 && state <= CONN_WATCH);
     snprintf(key, sizeof key, "%d:addr", row->fd);
     conn_addr_print(state == CONN_LISTENING ? &row->local : &row->peer, text, sizeof text);
     stats_emit(s, key, text);
@@ -353,15 +347,6 @@ stats_settings(struct stats_sink *s)
 /* -- detail ------------------------------------------------------------------------------------ */
 
 static void
-detail_switch(struct node *n, bool on)
-{
-    __atomic_store_n(&n->settings->admin.detail_enabled, on, __ATOMIC_RELAXED);
-    for (unsigned i = 0; i < n->worker_count; i++) {
-        __atomic_store_n(&n->workers[i]->detail, on, __ATOMIC_RELAXED);
-    }
-}
-
-static void
 detail_dump(struct worker *w, const struct command *c, struct reply *r)
 {
     struct stats_sink s;
@@ -382,12 +367,14 @@ detail_dump(struct worker *w, const struct command *c, struct reply *r)
 static void
 stats_detail(struct worker *w, const struct command *c, const struct words *words, struct reply *r)
 {
-    struct slice what = words->count > 1 ? words->word[1] : (struct slice){ 0 };
+    struct slice what = words->word[1];
 
     if (!w->node->settings->admin.dump_enabled) {
         r->code = RPL_DETAIL_REFUSED;
     } else if (slice_is(what, "on") || slice_is(what, "off")) {
-        detail_switch(w->node, slice_is(what, "on"));
+        __atomic_store_n(&w->node->settings->admin.detail_enabled, slice_is(what, "on"),
+                         __ATOMIC_RELAXED);
+        worker_look(w); /* other workers do in their next turn */
         r->code = RPL_OK;
     } else if (slice_is(what, "dump")) {
         detail_dump(w, c, r);
@@ -466,29 +453,7 @@ stats_dump(struct worker *w, const struct command *c, const struct words *words,
     sink_finish(&s, r);
 }
 
-/* -- the words --------------------------------------------------------------------------------- */
-
-static void
-words_split(struct slice text, struct words *ret)
-{
-    size_t i = 0;
-
-    ret->count = 0;
-    while (ret->count < TOKENS_MAX) {
-        size_t start;
-
-        while (i < text.len && text.ptr[i] == ' ') {
-            i++;
-        }
-        for (start = i; i < text.len && text.ptr[i] != ' ';) {
-            i++;
-        }
-        if (i == start) {
-            return;
-        }
-        ret->word[ret->count++] = slice_of(text.ptr + start, i - start);
-    }
-}
+/* -- which list -------------------------------------------------------------------------------- */
 
 /* Lists that need no more than their name. */
 static const struct {

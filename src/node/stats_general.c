@@ -8,6 +8,7 @@
 
 #include "node/conns.h"
 #include "node/stats.h"
+#include "node/watch.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -177,9 +178,15 @@ figure_global_pages(const struct figures *f)
     return (int64_t)f->store.pages_global;
 }
 
+static int64_t
+figure_watchers(const struct figures *f)
+{
+    return watches_count(f->node->watches);
+}
+
 /*
  * What memcached counts here does not exist: free read buffers (ours are given back at once),
- * watchers and their logs, network queues.
+ * network queues.
  */
 static int64_t
 figure_none(const struct figures *f)
@@ -265,11 +272,11 @@ static const struct stat_row stat_rows[] = {
     M(CRAWLER_STARTS, IF_CRAWLER),
     M(JUGGLES, IF_MAINTAINER),
     M(MALLOC_FAILS, ALWAYS),
-    F("log_worker_dropped", none, ALWAYS),
-    F("log_worker_written", none, ALWAYS),
-    F("log_watcher_skipped", none, ALWAYS),
-    F("log_watcher_sent", none, ALWAYS),
-    F("log_watchers", none, ALWAYS),
+    M(LOG_DROPPED, ALWAYS),
+    M(LOG_WRITTEN, ALWAYS),
+    M(LOG_SKIPPED, ALWAYS),
+    M(LOG_SENT, ALWAYS),
+    F("log_watchers", watchers, ALWAYS),
     F("unexpected_napi_ids", none, ALWAYS),
     F("round_robin_fallback", none, ALWAYS),
     M(CURR_BYTES, ALWAYS),

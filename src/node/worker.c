@@ -1,5 +1,6 @@
 #include "node/worker.h"
 #include "node/pending.h"
+#include "node/watch.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -19,7 +20,6 @@ worker_new(struct node *n, unsigned index)
     memset(w, 0, sizeof *w);
     w->node = n;
     w->index = index;
-    w->detail = SETTINGS_LIVE(n->settings->admin.detail_enabled);
     w->rx = aligned_alloc(64, WORKER_RX_BYTES + RX_SLACK);
     w->tx = aligned_alloc(64, WORKER_TX_BYTES);
     w->ctx = store_ctx_new(n->store, &w->metrics);
@@ -40,7 +40,7 @@ worker_free(struct worker *w)
     if (!w) {
         return;
     }
-    assert(!w->holder);
+    assert(!w->holder && !w->watching);
     pending_fini(w);
     txq_pool_fini(&w->txq);
     buf_free(&w->blob);
@@ -57,4 +57,12 @@ worker_turn(struct worker *w, usec_t now)
 {
     w->now = now;
     store_turn(w->ctx, now);
+}
+
+void
+worker_look(struct worker *w)
+{
+    bool detail = SETTINGS_LIVE(w->node->settings->admin.detail_enabled);
+
+    w->observed = watches_streams(w->node->watches) | (detail ? WORKER_DETAIL : 0);
 }

@@ -12,17 +12,35 @@
 #include "proto/text.h"
 #include "store/store.h"
 #include "vocab/command.h"
+#include "vocab/reply.h"
 
 #define WORKER_RX_BYTES (64u << 10)  /* room for one read */
 #define WORKER_TX_BYTES (256u << 10) /* replies of one turn; a full one ends the turn's parsing */
 
+struct dump;    /* node/dump.h */
 struct pending; /* node/pending.h */
+struct watcher; /* node/watch.h */
 
 /* Where a command of the batch began, should it have to be parsed again. */
 struct worker_mark {
     struct slice       in;
     struct text_parser parser;
 };
+
+/* Of a command that is observed: what it found, and what became of a value it brought. */
+struct worker_sight {
+    bool             looked;     /* the next three say something */
+    enum store_found found;
+    uint8_t          class_id;
+    uint32_t         value_len;
+    bool             stored;     /* it was a storing command, and the next four say something */
+    enum reply_code  status;
+    const char      *command;    /* memcached's word for what it was */
+    uint8_t          new_class;
+    uint32_t         ttl;        /* seconds, 0: for ever */
+};
+
+#define WORKER_DETAIL 0x80000000u /* bit of observed beside those of enum watch_stream */
 
 struct worker {
     struct node      *node;
@@ -42,7 +60,11 @@ struct worker {
     struct txq_pool   txq;      /* spare segments of reply queues */
     struct pending   *pending_spare;
     unsigned          pending_spare_count;
-    bool              detail;   /* "stats detail" is on: prefixes are counted */
+    unsigned          observed; /* by whom, as of the last worker_look(); 0: by nobody */
+    struct worker_sight sight;  /* of the command in work, if it is observed */
+    struct watcher   *made_watcher; /* RPL_WATCHING: taken by the session that answers it */
+    struct dump      *made_dump;    /* RPL_DUMPING: likewise */
+    struct session   *watching;     /* list of sessions that watch */
 };
 
 /* A worker of the node, which keeps it: called by node_add_worker() and node_free().  NULL without
@@ -53,3 +75,5 @@ void worker_free(struct worker *w);
 
 /* Tells the worker (and its store ctx) the time of day. */
 void worker_turn(struct worker *w, usec_t now);
+/* Looks who observes; once a turn is often enough. */
+void worker_look(struct worker *w);

@@ -28,6 +28,13 @@ reply_is_error(enum reply_code code)
     return code >= RPL_ERROR;
 }
 
+/* True if the connection is something else after this answer. */
+static inline bool
+reply_takes_over(enum reply_code code)
+{
+    return code == RPL_WATCHING || code == RPL_DUMPING;
+}
+
 /*
  * What a command did.  Fields have a meaning only where the code and the
  * command give them one.

@@ -422,7 +422,7 @@ settings_set_row(struct settings *s, const struct setting *row, const char *text
         return range_explain(row, text, d);
     }
     value_store(s, row, &v);
-    s->given[settings_id(row)] = SETTINGS_FROM_NAME;
+    __atomic_store_n(&s->given[settings_id(row)], SETTINGS_FROM_NAME, __ATOMIC_RELAXED);
     return ERR_OK;
 }
 

@@ -86,7 +86,9 @@ tells_of_turns(const char *in, size_t len)
     if (len > 0 && (unsigned char)in[0] == 0x80) {
         return memchr(in, 0x10, len) != NULL;
     }
-    return memmem(in, len, "stats", 5) != NULL || has_long_line(in, len);
+    /* watch and lists of keys are refused behind other commands of a turn. */
+    return memmem(in, len, "stats", 5) != NULL || memmem(in, len, "watch", 5) != NULL ||
+           memmem(in, len, "lru_crawler", 11) != NULL || has_long_line(in, len);
 }
 
 int

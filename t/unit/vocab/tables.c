@@ -30,6 +30,20 @@ Test(tables, command_words_are_unique_and_explained)
     cr_expect(eq(int, op_kind(OP_STATS), KIND_ADMIN));
 }
 
+/* What memcached tells operators in words of their own. */
+static bool
+is_operators(const char *text)
+{
+    static const char *const word[] = { "BADCLASS ", "BUSY ", "Error TLS", "NOSPARE ", "SAME ",
+                                        "WATCHER_FAILED ", "WATCHER_TOO_MANY " };
+    bool known = false;
+
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++) {
+        known |= strncmp(text, word[i], strlen(word[i])) == 0;
+    }
+    return known;
+}
+
 /* Clients tell errors by their first word and lines by their end: a text must not confuse them. */
 Test(tables, error_texts_start_as_clients_expect)
 {
@@ -49,7 +63,7 @@ Test(tables, error_texts_start_as_clients_expect)
             cr_expect(ne(int, reply_status(code), 0), "%s", text);
             cr_expect(strncmp(text, "ERROR", 5) == 0 || strncmp(text, "CLIENT_ERROR ", 13) == 0 ||
                           strncmp(text, "SERVER_ERROR ", 13) == 0 ||
-                          strncmp(text, "MEMLIMIT_", 9) == 0,
+                          strncmp(text, "MEMLIMIT_", 9) == 0 || is_operators(text),
                       "%s", text);
         }
     }
