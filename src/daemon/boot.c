@@ -12,6 +12,7 @@
 #include "daemon/workers.h"
 #include "net/loop.h"
 #include "node/node.h"
+#include "node/watch.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -94,6 +95,9 @@ boot_turn_end(void *arg)
         loop_stop(&b->loop);
     }
     door_check(&b->door);
+    if (b->workers != NULL) {
+        workers_wake(b->workers, watches_take_ready(b->node->watches));
+    }
 }
 
 static void
@@ -216,7 +220,8 @@ boot_start(struct boot *b)
     };
     struct err_detail d = { "" };
 
-    if (workers_start(&config, &b->workers, &d) || upkeep_start(b->node, &b->upkeep, &d)) {
+    if (workers_start(&config, &b->workers, &d) ||
+        upkeep_start(b->node, b->workers, &b->upkeep, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
     door_start(&b->door, b->workers);
@@ -232,8 +237,9 @@ boot_stop(struct boot *b)
     if (b->node != NULL && b->door.node != NULL) {
         door_close(&b->door);
     }
+    upkeep_stop(b->upkeep); /* it wakes workers */
     workers_stop(b->workers, b->graceful);
-    upkeep_stop(b->upkeep);
+    b->workers = NULL;
     if (b->loop.ev != NULL) {
         boot_unwatch_signals(b);
     }

@@ -1,10 +1,12 @@
 #include "daemon/clients.h"
 #include "base/log.h"
 #include "net/stream.h"
+#include "node/watch.h"
 #include "node/worker.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CLIENTS_SWEEP_SECONDS 1.
@@ -89,12 +91,31 @@ static const char *const end_words[] = {
     [STREAM_KILLED] = " by us",
 };
 
+/* The words of memcached's watchers for it; who is killed outside of an ending was idle. */
+static const char *
+end_reason(const struct clients *all, enum stream_end why)
+{
+    if (why == STREAM_KILLED) {
+        return all->ending ? "shutdown" : "idle_timeout";
+    }
+    return why == STREAM_DONE ? "normal" : "error";
+}
+
 static void
 client_closed(void *arg, enum stream_end why)
 {
     struct client *c = arg;
     struct clients *all = c->owner;
+    struct watches *watches = all->worker->node->watches;
 
+    if (watches_streams(watches) & WATCH_CONNEVENTS) {
+        struct watch_from from = { watches, &all->worker->metrics, all->loop->now };
+
+        if (why == STREAM_RESET) {
+            watch_failed(&from, c->row->fd, strerror(c->stream.error));
+        }
+        watch_closed(&from, &c->row->peer, end_reason(all, why), c->row->fd);
+    }
     if (log_wants(LOG_LEVEL_DEBUG)) {
         log_line(LOG_LEVEL_DEBUG, "clients: <%d closed%s", c->row->fd, end_words[why]);
     }
@@ -215,6 +236,7 @@ clients_add(struct clients *all, struct client *c)
         }
         return;
     }
+    session_set_driver(c->session, c);
     c->owner = all;
     c->next = all->first;
     if (c->next != NULL) {
@@ -225,6 +247,17 @@ clients_add(struct clients *all, struct client *c)
     stream_start(&c->stream, all->loop, c->fd, &client_ops, c);
     if (n->settings->net.idle_timeout > 0 && !ev_is_active(&all->sweep)) {
         ev_timer_again(all->loop->ev, &all->sweep);
+    }
+}
+
+void
+clients_feed(struct clients *all)
+{
+    struct session *next;
+
+    for (struct session *s = session_next_fed(all->worker, NULL); s != NULL; s = next) {
+        next = session_next_fed(all->worker, s); /* a push may end this one */
+        stream_push(&((struct client *)session_driver(s))->stream);
     }
 }
 
@@ -242,6 +275,7 @@ clients_drain(struct clients *all)
 void
 clients_fini(struct clients *all)
 {
+    all->ending = true;
     while (all->first != NULL) {
         stream_kill(&all->first->stream);
     }

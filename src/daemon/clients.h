@@ -25,11 +25,14 @@ struct clients {
     void          *arg;    /* kept */
     struct client *first;  /* a list, in no order */
     size_t         count;
+    bool           ending; /* clients_fini() is at work */
     struct ev_timer sweep; /* runs while there is an idle_timeout and somebody to watch */
 };
 
 void clients_init(struct clients *all, struct worker *worker, struct loop *loop,
                   void (*left)(void *arg), void *arg);
+/* Sends watchers what came for them; at the end of a turn. */
+void clients_feed(struct clients *all);
 /* Reads and answers what has arrived, then closes; who does not read his replies is left. */
 void clients_drain(struct clients *all);
 /* Closes everything at once. */

@@ -5,6 +5,7 @@
 #include "daemon/workers.h"
 #include "net/addr.h"
 #include "node/node.h"
+#include "node/watch.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -107,6 +108,7 @@ door_on_accepted(void *arg, struct listener *l, int fd, const struct sockaddr_st
     struct node *n = door->node;
     const struct conn_addr *local = &door->local[l - door->listener];
     struct conn_addr from = addr_of(peer, l);
+    usec_t now = clock_now();
     struct client *c;
 
     door->starved = false;
@@ -120,7 +122,12 @@ door_on_accepted(void *arg, struct listener *l, int fd, const struct sockaddr_st
         conn_addr_print(&from, text, sizeof text);
         log_line(LOG_LEVEL_DEBUG, "door: <%d new client %s", fd, text);
     }
-    c = client_new(n, &fd, (enum session_accepts)l->tag, &from, local, clock_now());
+    if (watches_streams(n->watches) & WATCH_CONNEVENTS) {
+        struct watch_from here = { n->watches, &n->shared, node_time(n, now) };
+
+        watch_connected(&here, &from, fd);
+    }
+    c = client_new(n, &fd, (enum session_accepts)l->tag, &from, local, now);
     if (c == NULL) {
         metric_add(&n->shared, M_MALLOC_FAILS, 1);
         (void)close(fd);

@@ -2,7 +2,9 @@
 #include "daemon/upkeep.h"
 #include "base/clock.h"
 #include "base/panic.h"
+#include "daemon/workers.h"
 #include "node/node.h"
+#include "node/watch.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -16,6 +18,7 @@
 
 struct upkeep {
     struct node      *node;
+    struct workers   *workers;
     struct store_ctx *ctx;
     pthread_t         id;
     pthread_mutex_t   lock; /* of stop */
@@ -36,6 +39,24 @@ upkeep_sleep(struct upkeep *u, usec_t time)
     (void)pthread_cond_timedwait(&u->changed, &u->lock, &until);
 }
 
+/* One step of work, and what watchers are to know of it; how long to sleep. */
+static usec_t
+upkeep_step(struct upkeep *u)
+{
+    struct node *n = u->node;
+    struct watch_from from = { n->watches, &n->upkeep, node_time(n, clock_now()) };
+    usec_t sleep;
+
+    store_turn(u->ctx, from.now);
+    sleep = store_tick(u->ctx, UPKEEP_BUDGET);
+    if (watches_streams(n->watches) != 0) {
+        watch_store_events(&from, u->ctx);
+        workers_wake(u->workers, watches_take_ready(n->watches));
+    }
+    return sleep < UPKEEP_SLEEP_MIN ? UPKEEP_SLEEP_MIN
+                                    : sleep > UPKEEP_SLEEP_MAX ? UPKEEP_SLEEP_MAX : sleep;
+}
+
 static void *
 upkeep_main(void *arg)
 {
@@ -48,12 +69,10 @@ upkeep_main(void *arg)
         usec_t sleep;
 
         pthread_mutex_unlock(&u->lock);
-        store_turn(u->ctx, node_time(u->node, clock_now()));
-        sleep = store_tick(u->ctx, UPKEEP_BUDGET);
-        sleep = sleep < UPKEEP_SLEEP_MIN ? UPKEEP_SLEEP_MIN : sleep;
+        sleep = upkeep_step(u);
         pthread_mutex_lock(&u->lock);
         if (!u->stop) {
-            upkeep_sleep(u, sleep > UPKEEP_SLEEP_MAX ? UPKEEP_SLEEP_MAX : sleep);
+            upkeep_sleep(u, sleep);
         }
     }
     pthread_mutex_unlock(&u->lock);
@@ -81,7 +100,7 @@ upkeep_start_thread(struct upkeep *u)
 }
 
 err_t
-upkeep_start(struct node *n, struct upkeep **ret, struct err_detail *d)
+upkeep_start(struct node *n, struct workers *workers, struct upkeep **ret, struct err_detail *d)
 {
     struct upkeep *u = calloc(1, sizeof *u);
 
@@ -89,6 +108,7 @@ upkeep_start(struct node *n, struct upkeep **ret, struct err_detail *d)
         return err_set(d, ERR_NOMEM, "out of memory for the upkeep thread");
     }
     u->node = n;
+    u->workers = workers;
     u->ctx = store_ctx_new(n->store, &n->upkeep);
     if (u->ctx == NULL || upkeep_start_thread(u) != 0) {
         if (u->ctx != NULL) {

@@ -8,8 +8,13 @@
 
 struct node;
 struct upkeep;
+struct workers;
 
-/* Starts the thread, named mp-upkeep; it counts in node->upkeep.  Gives. */
-MUST_CHECK err_t upkeep_start(struct node *n, struct upkeep **ret, struct err_detail *d);
+/*
+ * Starts the thread, named mp-upkeep; it counts in node->upkeep.  Keeps workers, which it wakes for
+ * watchers of what it does.  Gives.
+ */
+MUST_CHECK err_t upkeep_start(struct node *n, struct workers *workers, struct upkeep **ret,
+                              struct err_detail *d);
 /* Ends and frees it.  NULL is fine. */
 void upkeep_stop(struct upkeep *u);

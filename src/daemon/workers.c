@@ -4,6 +4,7 @@
 #include "base/panic.h"
 #include "daemon/clients.h"
 #include "net/mailbox.h"
+#include "node/watch.h"
 #include "node/worker.h"
 
 #include <assert.h>
@@ -81,6 +82,11 @@ thread_turn_end(void *arg)
     struct thread *t = arg;
     struct node *n = t->worker->node;
     int64_t verbosity = SETTINGS_LIVE(n->settings->admin.verbosity);
+
+    if (t->worker->watching != NULL) {
+        clients_feed(&t->clients);
+    }
+    workers_wake(t->all, watches_take_ready(n->watches));
 
     if (verbosity != t->verbosity) {
         /* A client said "verbosity"; the log is not the node's to touch. */
@@ -203,6 +209,14 @@ workers_deal(struct workers *w, struct client **c)
     *c = NULL;
     w->next = (w->next + 1) % w->config.count;
     return true;
+}
+
+void
+workers_wake(struct workers *w, uint64_t set)
+{
+    for (; set != 0; set &= set - 1) {
+        loop_wake(&w->thread[__builtin_ctzll(set)].loop);
+    }
 }
 
 static void

@@ -6,6 +6,7 @@
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>
+#include <stdint.h>
 
 struct client;
 struct node;
@@ -30,6 +31,9 @@ MUST_CHECK err_t workers_start(const struct workers_config *config, struct worke
  * full.
  */
 MUST_CHECK bool workers_deal(struct workers *w, struct client **c);
+
+/* Makes the workers whose bit is set run a turn.  Any thread, while they run. */
+void workers_wake(struct workers *w, uint64_t set);
 
 /*
  * Ends the threads and closes all connections.  Gracefully: what has arrived is
