@@ -93,12 +93,12 @@ static const char *const end_words[] = {
 
 /* The words of memcached's watchers for it; who is killed outside of an ending was idle. */
 static const char *
-end_reason(const struct clients *all, enum stream_end why)
+end_reason(const struct client *c, enum stream_end why)
 {
     if (why == STREAM_KILLED) {
-        return all->ending ? "shutdown" : "idle_timeout";
+        return c->owner->ending ? "shutdown" : "idle_timeout";
     }
-    return why == STREAM_DONE ? "normal" : "error";
+    return why == STREAM_DONE && !session_is_broken(c->session) ? "normal" : "error";
 }
 
 static void
@@ -114,7 +114,7 @@ client_closed(void *arg, enum stream_end why)
         if (why == STREAM_RESET) {
             watch_failed(&from, c->row->fd, strerror(c->stream.error));
         }
-        watch_closed(&from, &c->row->peer, end_reason(all, why), c->row->fd);
+        watch_closed(&from, &c->row->peer, end_reason(c, why), c->row->fd);
     }
     if (log_wants(LOG_LEVEL_DEBUG)) {
         log_line(LOG_LEVEL_DEBUG, "clients: <%d closed%s", c->row->fd, end_words[why]);

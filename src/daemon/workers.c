@@ -253,6 +253,9 @@ workers_stop(struct workers *w, bool graceful)
         if (w->thread[i].started) {
             pthread_join(w->thread[i].id, NULL);
         }
+    }
+    /* Only now: until the last of them has ended they wake each other for their watchers. */
+    for (unsigned i = 0; i < w->config.count; i++) {
         thread_fini(&w->thread[i]);
     }
     free(w);

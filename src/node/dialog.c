@@ -47,6 +47,7 @@ dialog_fail(struct dialog *d, enum metric reason)
     /* What was written for the queue but is not in it yet goes with it. */
     d->worker->tx_used = d->worker->tx_queued;
     d->closing = true;
+    d->broken = true;
 }
 
 /* Answers one command. */
@@ -345,6 +346,7 @@ batch_execute(struct dialog *d, unsigned n, enum batch_end end)
     }
     if (end == BATCH_CLOSE) {
         d->closing = true;
+        d->broken = true;
     }
     return n;
 }
@@ -358,6 +360,7 @@ dialog_negotiate(struct dialog *d)
     d->speaks = binary ? DIALOG_BINARY : DIALOG_TEXT;
     if (d->accepts == (binary ? SESSION_TEXT : SESSION_BINARY)) {
         d->closing = true;
+        d->broken = true;
     }
 }
 

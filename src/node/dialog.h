@@ -36,6 +36,7 @@ struct dialog {
     bool                 waiting; /* the input ends within a value */
     bool                 work;    /* input was left although it could be executed */
     bool                 closing; /* no more input is taken; over when out is empty */
+    bool                 broken;  /* ... because it could not be followed, or there was no memory */
 };
 
 /*

@@ -111,7 +111,7 @@ put_spec(const struct worker *w, const struct command *c, const struct put *p,
 
 /* Notes for observers what became of the value. */
 static __attribute__((cold, noinline)) void
-put_saw(struct worker *w, const struct command *c, const struct put *p, enum reply_code code,
+put_saw(struct worker *w, const struct command *c, const struct put *p, const struct reply *r,
         uint8_t class_id)
 {
     static const char *const word[] = { "set", "add", "replace", "append", "prepend" };
@@ -120,9 +120,10 @@ put_saw(struct worker *w, const struct command *c, const struct put *p, enum rep
 
     put_spec(w, c, p, &spec);
     w->sight.stored = true;
-    w->sight.status = code;
+    w->sight.status = r->code;
     w->sight.command = p->compare && !put_joins(p) ? "cas" : word[p->mode];
     w->sight.new_class = class_id;
+    w->sight.new_len = r->value_len;
     w->sight.ttl = spec.expires > now ? spec.expires - now : 0;
 }
 
@@ -149,7 +150,8 @@ put_reserve(struct worker *w, const struct command *c, const struct put *p, stru
         metric_add(&w->metrics, M_NO_MEMORY, 1);
     }
     if (exec_is_observed(w)) {
-        put_saw(w, c, p, r->code, 0);
+        r->value_len = c->value_len;
+        put_saw(w, c, p, r, 0);
     }
     if (p->clears) {
         exec_forget(w, c);
@@ -306,10 +308,10 @@ put_run(struct worker *w, const struct command *c, const struct put *p, struct i
     class_id = t.old ? t.hit.class_id : class_id;
     store_unlock(&t);
     put_count(w, p, code, class_id);
-    if (exec_is_observed(w)) {
-        put_saw(w, c, p, code, class_id);
-    }
     r->code = code;
+    if (exec_is_observed(w)) {
+        put_saw(w, c, p, r, class_id);
+    }
 }
 
 void

@@ -79,7 +79,7 @@ tell_watchers(struct worker *w, const struct command *c, const struct reply *r)
     }
     if (sight->stored && (w->observed & WATCH_MUTATIONS)) {
         watch_store(&from, c->key, status_word(sight->status), sight->command, sight->ttl,
-                    sight->new_class, fd, c->value_len);
+                    sight->new_class, fd, sight->new_len);
     }
     if (r->code == RPL_DELETED && (w->observed & WATCH_DELETIONS)) {
         watch_delete(&from, c->key, c->op == OP_META_DELETE ? "md" : "delete", sight->class_id,

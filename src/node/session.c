@@ -319,6 +319,12 @@ session_is_over(const struct session *s)
     return s->dialog.out.bytes == 0 && (s->dialog.closing || (s->ended && !s->dialog.work));
 }
 
+bool
+session_is_broken(const struct session *s)
+{
+    return s->dialog.broken;
+}
+
 usec_t
 session_last_active(const struct session *s)
 {

@@ -71,6 +71,8 @@ bool session_park(struct session *s);
 
 /* True when the connection is to be closed: everything is sent and the session is done. */
 bool session_is_over(const struct session *s);
+/* ... and not as its client wished: what it said could not be followed, or there was no memory. */
+bool session_is_broken(const struct session *s);
 /* Time of the last whole command, for idle_timeout; half a value in flight counts as activity. */
 usec_t session_last_active(const struct session *s);
 /* True while in the middle of a value, with unsent replies, or watching: idle_timeout leaves it

@@ -37,6 +37,7 @@ struct worker_sight {
     enum reply_code  status;
     const char      *command;    /* memcached's word for what it was */
     uint8_t          new_class;
+    uint32_t         new_len;    /* bytes of the value, with what it was joined to */
     uint32_t         ttl;        /* seconds, 0: for ever */
 };
 
