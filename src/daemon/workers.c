@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "daemon/clients.h"
+#include "daemon/verbose.h"
 #include "net/mailbox.h"
 #include "node/watch.h"
 #include "node/worker.h"
@@ -30,6 +31,7 @@ struct thread {
     bool            started;
     bool            draining;
     int64_t         verbosity; /* what the log was told last */
+    struct verbose  verbose;   /* of the first thread */
     _Atomic int     wish; /* enum wish */
 };
 
@@ -76,6 +78,17 @@ thread_drain(struct thread *t)
     }
 }
 
+/* The first thread writes what clients say into the log. */
+static void
+thread_verbose(struct thread *t)
+{
+    struct node *n = t->worker->node;
+
+    if (t->worker->index == 0) {
+        verbose_turn(&t->verbose, n, 0, SETTINGS_LIVE(n->settings->admin.verbosity));
+    }
+}
+
 static void
 thread_turn_end(void *arg)
 {
@@ -83,6 +96,7 @@ thread_turn_end(void *arg)
     struct node *n = t->worker->node;
     int64_t verbosity = SETTINGS_LIVE(n->settings->admin.verbosity);
 
+    thread_verbose(t);
     if (t->worker->watching != NULL) {
         clients_feed(&t->clients);
     }
@@ -92,6 +106,7 @@ thread_turn_end(void *arg)
         /* A client said "verbosity"; the log is not the node's to touch. */
         t->verbosity = verbosity;
         log_set_verbosity((int)verbosity);
+        workers_wake(t->all, 1); /* the first thread logs what clients say */
     }
     if (atomic_load_explicit(&n->request, memory_order_relaxed) != NODE_REQUEST_NONE) {
         t->all->config.requested(t->all->config.arg);
@@ -121,9 +136,11 @@ thread_main(void *arg)
     snprintf(name, sizeof name, "mp-worker-%u", t->worker->index);
     (void)pthread_setname_np(pthread_self(), name);
     panic_thread_start();
+    thread_verbose(t); /* before the first turn: others wake us for what is to be logged */
     loop_run(&t->loop);
     ev_timer_stop(t->loop.ev, &t->deadline);
     clients_fini(&t->clients);
+    verbose_end(&t->verbose);
     panic_thread_stop();
     return NULL;
 }

@@ -18,6 +18,7 @@
 
 struct watcher {
     struct watches *all;
+    bool            is_log; /* watches_add_log() made it */
     unsigned        streams, worker;
     size_t          size;
     uint64_t        skipped;         /* lines that found no room since the last that did; locked */
@@ -31,8 +32,8 @@ struct watches {
     struct spin      lock; /* of the list and of writing into rings */
     struct store    *store;
     size_t           buffer;
-    unsigned         count;
-    struct watcher  *watcher[WATCH_MAX];
+    unsigned         count, logs; /* logs: those of count that are not clients */
+    struct watcher  *watcher[WATCH_MAX + 1];
     _Atomic unsigned streams, shown_count; /* what others see of the list */
     _Atomic uint64_t ready;                /* workers to be woken */
     _Atomic uint64_t gid;                  /* number of the last line */
@@ -114,40 +115,76 @@ watches_publish_locked(struct watches *all)
         streams |= all->watcher[i]->streams;
     }
     atomic_store_explicit(&all->streams, streams, memory_order_relaxed);
-    atomic_store_explicit(&all->shown_count, all->count, memory_order_relaxed);
+    atomic_store_explicit(&all->shown_count, all->count - all->logs, memory_order_relaxed);
     store_watch_events(all->store,
                        (streams & WATCH_EVICTIONS ? STORE_EVENT_EVICTED : 0u) |
                            (streams & WATCH_SYSEVENTS ? STORE_EVENT_MOVED : 0u) |
                            (streams & WATCH_SYSEVENTS ? STORE_EVENT_CRAWLED : 0u));
 }
 
+static struct watcher *
+watcher_new(struct watches *all, unsigned streams, unsigned worker)
+{
+    struct watcher *w = calloc(1, sizeof *w + all->buffer);
+
+    assert(worker < 64);
+    if (w) {
+        w->all = all;
+        w->streams = streams;
+        w->worker = worker;
+        w->size = all->buffer;
+    }
+    return w;
+}
+
+/* Puts it on the list; false: there is no place. */
+static bool
+watcher_enter(struct watcher *w)
+{
+    struct watches *all = w->all;
+    bool room;
+
+    spin_lock(&all->lock);
+    room = w->is_log ? all->logs == 0 : all->count - all->logs < WATCH_MAX;
+    if (room) {
+        all->logs += w->is_log;
+        all->watcher[all->count++] = w;
+        watches_publish_locked(all);
+    }
+    spin_unlock(&all->lock);
+    return room;
+}
+
 enum watch_added
 watches_add(struct watches *all, unsigned streams, unsigned worker, struct watcher **ret)
 {
-    struct watcher *w = calloc(1, sizeof *w + all->buffer);
-    enum watch_added added = WATCH_TOO_MANY;
+    struct watcher *w = watcher_new(all, streams, worker);
 
-    assert(worker < 64);
     if (!w) {
         return WATCH_FAILED;
     }
-    w->all = all;
-    w->streams = streams;
-    w->worker = worker;
-    w->size = all->buffer;
-    spin_lock(&all->lock);
-    if (all->count < WATCH_MAX) {
-        all->watcher[all->count++] = w;
-        watches_publish_locked(all);
-        added = WATCH_ADDED;
-    }
-    spin_unlock(&all->lock);
-    if (added != WATCH_ADDED) {
+    if (!watcher_enter(w)) {
         free(w);
-        return added;
+        return WATCH_TOO_MANY;
     }
     *ret = w;
-    return added;
+    return WATCH_ADDED;
+}
+
+struct watcher *
+watches_add_log(struct watches *all, unsigned streams, unsigned worker)
+{
+    struct watcher *w = watcher_new(all, streams, worker);
+
+    if (!w) {
+        return NULL;
+    }
+    w->is_log = true;
+    if (!watcher_enter(w)) {
+        free(w);
+        return NULL;
+    }
+    return w;
 }
 
 void
@@ -166,6 +203,7 @@ watcher_free(struct watcher *w)
         assert(i < all->count);
     }
     all->watcher[i] = all->watcher[--all->count];
+    all->logs -= w->is_log;
     watches_publish_locked(all);
     spin_unlock(&all->lock);
     free(w);

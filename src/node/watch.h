@@ -64,6 +64,11 @@ enum watch_added { WATCH_ADDED, WATCH_TOO_MANY, WATCH_FAILED };
 /* A watcher of the worker with this index.  Gives in *ret. */
 enum watch_added watches_add(struct watches *all, unsigned streams, unsigned worker,
                              struct watcher **ret);
+/*
+ * The same for the node's own log, beside the WATCH_MAX and not shown by watches_count().  NULL
+ * without memory, or if there is one already.
+ */
+struct watcher *watches_add_log(struct watches *all, unsigned streams, unsigned worker);
 /* NULL is fine.  Owner thread. */
 void watcher_free(struct watcher *w);
 /* Up to max spans of bytes to send; 0: none, and the next line calls for the worker again.  Lent

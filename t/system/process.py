@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -151,9 +152,27 @@ def verbosity():
         s.once(b"set a 0 0 1\r\nx\r\nget a\r\nnonsense\r\n")
         tap.is_(s.stderr(), "", "silent by default")
     with Server("-vv") as s:
-        s.once(b"get some-key\r\n")
-        time.sleep(0.1)
-        tap.ok(s.stderr(), "-vv says something")
+        s.once(b"get some-key\x01\r\nnonsense\r\n")
+        told(s, r"get some-key\\x01.\n.*nonsense.\n",
+             "-vv shows what clients say, and no byte of theirs as it is")
+        told(s, r"clients: <\d+ closed", "-vv shows that they are gone")
+    with Server() as s, s.conn() as c:
+        c.ask(b"verbosity 2\r\n")
+        until = time.monotonic() + DEADLINE
+        while "get told" not in s.stderr() and time.monotonic() < until:
+            c.ask(b"get told\r\n")  # another thread writes the log, a little later
+        tap.ok("get told" in s.stderr(), "verbosity 2 does the same at run time")
+        c.ask(b"verbosity 0\r\n")
+        c.ask(b"stats\r\n", b"END\r\n")
+        tap.is_(c.stats()["log_watchers"], "0", "and nobody watches")
+
+
+def told(s, pattern, name):
+    """stderr comes to hold the pattern."""
+    until = time.monotonic() + DEADLINE
+    while not re.search(pattern, s.stderr(), re.S) and time.monotonic() < until:
+        time.sleep(0.01)
+    tap.ok(re.search(pattern, s.stderr(), re.S), name, s.stderr()[-1000:])
 
 
 def listens():

@@ -240,6 +240,26 @@ Test(watch, there_is_room_for_twenty)
     drive_node_fini(&n);
 }
 
+/* The log of -vv takes nobody's place and is not counted among the watchers. */
+Test(watch, the_log_has_a_place_of_its_own)
+{
+    struct watcher *log, *client;
+    struct drive_node n;
+
+    drive_node_init(&n, NULL);
+    log = watches_add_log(n.node->watches, WATCH_RAWCMDS, 0);
+    cr_assert(log != NULL);
+    cr_expect(eq(ptr, watches_add_log(n.node->watches, WATCH_RAWCMDS, 0), NULL));
+    cr_expect(eq(u32, watches_count(n.node->watches), 0));
+    cr_expect(eq(u32, watches_streams(n.node->watches), WATCH_RAWCMDS));
+    cr_expect(eq(int, watches_add(n.node->watches, WATCH_FETCHERS, 0, &client), WATCH_ADDED));
+    cr_expect(eq(u32, watches_count(n.node->watches), 1));
+    watcher_free(log);
+    cr_expect(eq(u32, watches_streams(n.node->watches), WATCH_FETCHERS));
+    watcher_free(client);
+    drive_node_fini(&n);
+}
+
 /* What a watcher says is not listened to, and it is not idle. */
 Test(watch, a_watcher_is_not_listened_to)
 {
