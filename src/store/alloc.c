@@ -119,13 +119,15 @@ pieces_make(struct store_ctx *c, struct item *it, uint32_t value_len)
     struct item *last = NULL;
     struct item_big *big = item_big(it);
 
+    uint32_t header = s->table.classic ? CLASSIC_PIECE_HEADER : PIECE_HEADER;
     for (uint32_t left = value_len; left > 0;) {
-        uint8_t id = class_for_piece(&s->table, left, PIECE_HEADER);
+        uint8_t id = s->table.classic ? class_for_classic_piece(&s->table, left)
+                                      : class_for_piece(&s->table, left, PIECE_HEADER);
         struct item *chunk = chunk_take(c, id);
         if (chunk == NULL) {
             return false;
         }
-        uint32_t room = s->table.chunk[id] - PIECE_HEADER;
+        uint32_t room = s->table.chunk[id] - header;
         uint32_t n = left < room ? left : room;
         item_store_version(chunk, 0);
         item_set_seen(chunk, 0);
@@ -144,12 +146,13 @@ pieces_make(struct store_ctx *c, struct item *it, uint32_t value_len)
 }
 
 static uint32_t
-spec_layout(const struct store_spec *spec)
+spec_layout(const struct store *s, const struct store_spec *spec)
 {
+    uint32_t layout = 0, all = s->config.no_cas ? ~(uint32_t)ITEM_HAS_CAS : ~0u;
+
     if (spec->value_len >= ITEM_BIG) {
-        return ITEM_LAYOUT;
+        return ITEM_LAYOUT & all;
     }
-    uint32_t layout = 0;
     if (spec->expires != 0 || spec->client_flags != 0) {
         layout |= ITEM_HAS_EXT;
     }
@@ -159,7 +162,7 @@ spec_layout(const struct store_spec *spec)
     if (spec->cas != 0) {
         layout |= ITEM_HAS_CAS;
     }
-    return layout;
+    return layout & all;
 }
 
 static void
@@ -189,11 +192,48 @@ item_fill(struct item *it, uint32_t meta, const struct store_spec *spec)
     item_set_meta(it, meta);
 }
 
+/* Where an item goes: into a chunk of this class, with its value or without. */
+struct place {
+    uint8_t class_id;
+    bool whole;
+};
+
+static struct place
+place_fine(const struct class_table *t, uint32_t head, uint32_t value_len)
+{
+    bool whole = value_len <= t->item_max - head;
+
+    return (struct place){ class_for(t, whole ? head + value_len : head), whole };
+}
+
+size_t
+store_classic_size(const struct store *s, const struct store_spec *spec)
+{
+    /* memcached's item header and cas, the key's NUL, the flags, and the value's "\r\n". */
+    size_t header = 48 + (s->config.no_cas ? 0u : 8u);
+
+    return header + spec->key.len + 1 + (spec->client_flags != 0 ? 4u : 0u) + spec->value_len + 2u;
+}
+
+/* As memcached does; our items are smaller than its own. */
+static struct place
+place_classic(const struct store *s, const struct store_spec *spec)
+{
+    const struct class_table *t = &s->slab.table;
+    size_t size = store_classic_size(s, spec);
+
+    if (size <= t->item_max) {
+        return (struct place){ class_for(t, (uint32_t)size), true };
+    }
+    size += CLASSIC_PIECE_HEADER - 2 - spec->value_len;
+    return (struct place){ class_for(t, (uint32_t)size), false };
+}
+
 struct item *
 item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout)
 {
     struct slab *s = &c->store->slab;
-    uint32_t meta = spec_layout(spec) | layout | (uint32_t)spec->key.len;
+    uint32_t meta = spec_layout(c->store, spec) | layout | (uint32_t)spec->key.len;
 
     assert(spec->key.len >= 1 && spec->key.len <= UINT8_MAX);
     meta = meta_with_kind(meta | (spec->key_binary ? ITEM_KEY_BINARY : 0), ITEM_PRIVATE);
@@ -201,14 +241,15 @@ item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout)
         meta |= spec->value_len << ITEM_SIZE_SHIFT;
     }
     uint32_t head = meta_key_at(meta) + (uint32_t)spec->key.len;
-    bool whole = spec->value_len <= s->table.item_max - head;
-    uint8_t id = class_for(&s->table, whole ? head + spec->value_len : head);
-    struct item *it = chunk_take(c, id);
+    struct place p = s->table.classic ? place_classic(c->store, spec)
+                                      : place_fine(&s->table, head, spec->value_len);
+    assert(s->table.chunk[p.class_id] >= head + (p.whole ? spec->value_len : 0));
+    struct item *it = chunk_take(c, p.class_id);
     if (it == NULL) {
         return NULL;
     }
     item_fill(it, meta, spec);
-    if (!whole && !pieces_make(c, it, spec->value_len)) {
+    if (!p.whole && !pieces_make(c, it, spec->value_len)) {
         item_release(c, it);
         return NULL;
     }
@@ -271,12 +312,7 @@ item_count(struct store_ctx *c, const struct item *it, int sign)
 bool
 store_fits(const struct store *s, const struct store_spec *spec)
 {
-    /* memcached's item header, cas, the key's NUL and the value's "\r\n": so that -I means the
-     * same. */
-    size_t n = 48 + 8 + spec->key.len + 1 + (spec->client_flags != 0 ? 4 : 0) +
-               (size_t)spec->value_len + 2;
-
-    return n <= s->config.item_size_max;
+    return store_classic_size(s, spec) <= s->config.item_size_max;
 }
 
 struct item *
@@ -316,5 +352,5 @@ item_value_len(const struct item *item)
 uint8_t
 item_class(const struct store *s, const struct item *item)
 {
-    return slab_class_of(&s->slab, item);
+    return slab_shown_class(&s->slab, item, item_meta(item));
 }

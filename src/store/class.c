@@ -1,7 +1,6 @@
 #include "store/class.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <string.h>
 
 #define FINE_MIN    32u
@@ -9,10 +8,7 @@
 #define FINE_UNTIL  160u
 #define FINE_FACTOR 1.1125
 
-/* memcached's figures, so that an explicit factor gives its class ids. */
-#define COMPAT_HEADER    48u
-#define COMPAT_CHUNK_MAX (512u << 10)
-#define COMPAT_CLASSES   63u
+#define CLASSIC_HEADER 48u /* of memcached's items */
 
 static uint32_t
 size_align(uint32_t size)
@@ -57,34 +53,45 @@ table_fill_fine(struct class_table *t, double factor)
     return true;
 }
 
+/*
+ * memcached's own arithmetic, whole bytes and doubled sizes included: with a small factor it has
+ * many classes of one size, and the ids of the others depend on them.
+ */
 static void
-table_fill_factor(struct class_table *t, double factor, uint32_t chunk_min)
+table_fill_classic(struct class_table *t, const struct class_shape *shape)
 {
-    uint32_t max = COMPAT_CHUNK_MAX < t->page_size / 2 ? COMPAT_CHUNK_MAX : t->page_size / 2;
-    double size = COMPAT_HEADER + chunk_min;
+    uint32_t max = shape->chunk_max != 0 ? shape->chunk_max : t->page_size / 2;
+    uint32_t size = CLASSIC_HEADER + shape->chunk_min;
 
-    while (t->count < COMPAT_CLASSES - 1 && size <= max / factor) {
-        uint32_t aligned = size_align((uint32_t)size);
-        if (aligned >= max) {
+    assert(max <= t->page_size && t->page_size % max == 0);
+    for (unsigned i = 0; i < CLASS_MAX - 1; i++) {
+        if (shape->sizes != NULL) {
+            if (i == shape->size_count) {
+                break;
+            }
+            size = shape->sizes[i];
+        } else if (size >= max / shape->factor) {
             break;
         }
-        if (t->count == 0 || aligned > t->chunk[t->count]) {
-            t->chunk[++t->count] = aligned;
+        size = size_align(size);
+        t->chunk[++t->count] = size;
+        if (shape->sizes == NULL) {
+            size = (uint32_t)(size * shape->factor);
         }
-        size = aligned * factor;
     }
     t->chunk[++t->count] = max;
     t->item_max = max;
+    t->classic = true;
 }
 
 void
-class_table_init(struct class_table *t, uint32_t page_size, double factor, uint32_t chunk_min)
+class_table_init(struct class_table *t, const struct class_shape *shape)
 {
-    assert(page_size >= (64u << 10) && (page_size & (page_size - 1)) == 0);
+    assert(shape->page_size >= (64u << 10) && (shape->page_size & (shape->page_size - 1)) == 0);
     memset(t, 0, sizeof *t);
-    t->page_size = page_size;
-    if (factor > 1.0) {
-        table_fill_factor(t, factor, chunk_min);
+    t->page_size = shape->page_size;
+    if (shape->factor > 1.0 || shape->sizes != NULL) {
+        table_fill_classic(t, shape);
     } else {
         /* Larger pages span more sizes, so the steps get wider. */
         for (double f = FINE_FACTOR; !table_fill_fine(t, f); f *= 1.01) {
@@ -138,4 +145,12 @@ class_for_piece(const struct class_table *t, uint32_t left, uint32_t header)
         return id;
     }
     return (uint8_t)(id - 1);
+}
+
+uint8_t
+class_for_classic_piece(const struct class_table *t, uint32_t left)
+{
+    uint32_t size = left + 2 + CLASSIC_PIECE_HEADER;
+
+    return size < t->item_max ? class_for(t, size) : (uint8_t)t->count;
 }

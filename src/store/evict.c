@@ -11,6 +11,9 @@
  *
  * Entries of the ring whose item is gone are recognised by the version they carry.  Dead items met
  * on the way go first.
+ *
+ * Items that are stored for a moment only (tuning.temporary_ttl) are in neither queue, and the hand
+ * passes them by as long as it finds anything else.
  */
 #include "store/grip.h"
 
@@ -21,6 +24,7 @@
 #define SMALL_MIN      8u    /* items; a class of few chunks has a queue all the same */
 #define HAND_PATIENCE  1024u /* main items passed over before one goes whatever its frequency */
 #define HAND_STEPS_MAX 16384u
+#define HAND_WEARY     32u /* victims before a class of temporary items is searched for others */
 #define DEAD_STEPS_MAX 256u /* with -M: chunks looked at for a dead one */
 #define PROMOTE_HITS   2u
 #define SMALL_STEPS    256u /* entries of the small queue that one eviction goes through */
@@ -121,14 +125,22 @@ ring_pop(struct slab_class *k)
     return entry;
 }
 
+bool
+evict_is_temporary(const struct store_ctx *c, uint32_t expires)
+{
+    uint32_t ttl = TUNED(c->store, temporary_ttl);
+
+    return ttl != 0 && expires > c->sec && expires - c->sec <= ttl;
+}
+
 void
 evict_admit(struct store_ctx *c, struct item *it)
 {
     struct slab *s = &c->store->slab;
-    struct slab_class *k = &s->classes[slab_class_of(s, it)];
     uint32_t meta = item_meta(it);
+    struct slab_class *k = &s->classes[slab_shown_class(s, it, meta)];
 
-    if (meta & ITEM_MAIN) {
+    if (meta & (ITEM_MAIN | ITEM_TEMP)) {
         return;
     }
     bool queued = false;
@@ -161,8 +173,9 @@ small_judge(struct store_ctx *c, struct slab_class *k, uint64_t entry)
     struct item *it = slab_item(&s->slab, entry & SLOT_HANDLE_MASK);
     struct grip g;
 
-    if (slab_class_of(&s->slab, it) != k->id || ring_entry(&s->slab, it) != entry ||
-        (item_meta(it) & ITEM_MAIN)) {
+    uint32_t meta = item_meta(it);
+    if (slab_shown_class(&s->slab, it, meta) != k->id || ring_entry(&s->slab, it) != entry ||
+        (meta & (ITEM_MAIN | ITEM_TEMP))) {
         return NULL; /* it was deleted or replaced meanwhile */
     }
     if (!grip_take(s, it, &g)) {
@@ -225,14 +238,21 @@ hand_lower(struct store_ctx *c, struct slab_class *k, struct item *it)
     return true;
 }
 
-/*
- * Judges a main item, or the owner of a piece (main or not: its own class's queue says nothing
- * about the pressure in this one).  dead_only: nothing alive may go.  Returns what was taken out.
- */
+/* What the hand may take. */
+enum reach {
+    REACH_DEAD,      /* nothing alive: -M */
+    REACH_MAIN,      /* main items without frequency */
+    REACH_ANY,       /* whatever their frequency and queue, but for the temporary */
+    REACH_TEMPORARY, /* these too */
+};
+
+/* Judges a main item, or the owner of a piece (main or not: its own class's queue says nothing
+ * about the pressure in this one).  Returns what was taken out. */
 static struct item *
-hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, bool patient, bool dead_only)
+hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, enum reach reach)
 {
     struct grip g;
+    bool patient = reach == REACH_MAIN;
 
     if (!grip_take(c->store, it, &g)) {
         return NULL;
@@ -242,7 +262,8 @@ hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, bool pati
         metric_add(c->metrics, M_LRUTAIL_REFLOCKED, 1);
     } else if (item_is_dead(c, it)) {
         return grip_remove(c, k, &g, REMOVE_DEAD_WRITER, -1);
-    } else if (!dead_only && !(patient && (hand_lower(c, k, it) || (g.meta & ITEM_TOMBSTONE)))) {
+    } else if (reach != REACH_DEAD && (!(g.meta & ITEM_TEMP) || reach == REACH_TEMPORARY) &&
+               !(patient && (hand_lower(c, k, it) || (g.meta & ITEM_TOMBSTONE)))) {
         return grip_remove(c, k, &g, REMOVE_EVICT, -1);
     }
     grip_drop(&g);
@@ -251,58 +272,62 @@ hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, bool pati
 
 /*
  * Is this the piece at which its owner is judged?  One of its first and last only, or a value of
- * many pieces would lose its frequency in a single lap.
+ * many pieces would lose its frequency in a single lap.  With a classic table the first, which is
+ * in the class that the item counts as.
  */
 static bool
 piece_decides(const struct slab *s, const struct item *owner, const struct item *piece)
 {
-    return item_load_version(piece) == 0 ||
-           atomic_load_explicit(&item_big(owner)->piece, memory_order_relaxed) ==
-               slab_handle(s, piece);
+    return (item_load_version(piece) == 0 && !s->table.classic) ||
+           item_first_piece(owner, ITEM_IS_BIG) == slab_handle(s, piece);
 }
 
 /* Looks at one chunk. *looked counts items that could have gone. */
 static struct item *
-hand_step(struct store_ctx *c, struct slab_class *k, struct item *chunk, bool patient,
-          bool dead_only, unsigned *looked)
+hand_step(struct store_ctx *c, struct slab_class *k, struct item *chunk, enum reach reach,
+          unsigned *looked)
 {
     uint32_t meta = item_meta(chunk);
+    bool patient = reach == REACH_MAIN;
 
     if (meta_kind(meta) == ITEM_PIECE) {
         const struct slab *s = &c->store->slab;
         struct item *owner = grip_owner(s, chunk);
         ++*looked;
-        if (owner == NULL || (patient && !dead_only && !piece_decides(s, owner, chunk))) {
+        if (owner == NULL || (patient && !piece_decides(s, owner, chunk))) {
             return NULL;
         }
-        return hand_judge(c, k, owner, patient, dead_only);
+        return hand_judge(c, k, owner, reach);
     }
     if (meta_kind(meta) != ITEM_LINKED) {
         return NULL;
     }
     bool dead = item_is_dead(c, chunk);
-    if (!dead && (dead_only || (!(meta & ITEM_MAIN) && patient))) {
+    if (!dead && (reach == REACH_DEAD || (!(meta & ITEM_MAIN) && patient) ||
+                  ((meta & ITEM_TEMP) && reach != REACH_TEMPORARY) ||
+                  (patient && slab_shown_class(&c->store->slab, chunk, meta) != k->id))) {
         return NULL;
     }
     ++*looked;
     if (!dead && patient && hand_lower(c, k, chunk)) {
         return NULL; /* without touching its bucket: the common case */
     }
-    return hand_judge(c, k, chunk, patient, dead_only);
+    return hand_judge(c, k, chunk, reach);
 }
 
+/* At most as far as reach says, and patiently at first. */
 static struct item *
-hand_sweep(struct store_ctx *c, struct slab_class *k, bool dead_only)
+hand_sweep(struct store_ctx *c, struct slab_class *k, enum reach reach)
 {
     uint64_t chunks = (uint64_t)k->page_count * k->per_page;
-    uint64_t max = dead_only ? DEAD_STEPS_MAX : HAND_STEPS_MAX;
+    uint64_t max = reach == REACH_DEAD ? DEAD_STEPS_MAX : HAND_STEPS_MAX;
     unsigned looked = 0;
 
     /* Five laps are enough to wear any frequency down. */
     for (uint64_t i = 0; i < max && i < 5 * chunks; i++) {
         struct item *chunk = hand_next(&c->store->slab, k);
-        bool patient = looked < HAND_PATIENCE && i < 4 * chunks;
-        struct item *victim = hand_step(c, k, chunk, patient, dead_only, &looked);
+        bool patient = reach == REACH_ANY && looked < HAND_PATIENCE && i < 4 * chunks;
+        struct item *victim = hand_step(c, k, chunk, patient ? REACH_MAIN : reach, &looked);
         if (victim != NULL) {
             return victim;
         }
@@ -331,18 +356,22 @@ bool
 evict_one(struct store_ctx *c, uint8_t class_id)
 {
     struct slab_class *k = &c->store->slab.classes[class_id];
-    bool dead_only = !c->store->config.evict;
+    bool may_evict = c->store->config.evict;
     struct item *victim = NULL;
 
     spin_lock(&k->lock);
-    if (!dead_only) {
+    if (may_evict) {
         victim = small_sweep(c, k, small_target(c->store, k), SMALL_STEPS);
     }
-    if (victim == NULL) {
-        victim = hand_sweep(c, k, dead_only);
+    if (victim == NULL && !(may_evict && k->hand_weary > 0)) {
+        victim = hand_sweep(c, k, may_evict ? REACH_ANY : REACH_DEAD);
     }
-    if (victim == NULL && !dead_only) {
+    if (victim == NULL && may_evict) {
         victim = small_sweep(c, k, 0, HAND_STEPS_MAX);
+    }
+    if (victim == NULL && may_evict) { /* all that is left is there for a moment only */
+        k->hand_weary = k->hand_weary > 0 ? k->hand_weary - 1 : HAND_WEARY;
+        victim = hand_sweep(c, k, REACH_TEMPORARY);
     }
     k->figures.direct += victim != NULL;
     spin_unlock(&k->lock);

@@ -1,7 +1,7 @@
 /*
  * figures.c - what the engine tells about itself: gathered when asked, without stopping anybody.
  */
-#include "store/impl.h"
+#include "store/grip.h"
 
 #include <assert.h>
 
@@ -21,12 +21,16 @@ store_get_stats(struct store *s, struct store_stats *ret)
         .classes = s->slab.table.count,
     };
     spin_lock(&s->slab.lock);
-    ret->pages_global = s->slab.spare_count;
-    ret->pages_bytes = (size_t)atomic_load_explicit(&s->slab.in_classes, memory_order_relaxed)
+    ret->pages_global = atomic_load_explicit(&s->slab.spare_count, memory_order_relaxed);
+    ret->pages_bytes = (size_t)(atomic_load_explicit(&s->slab.in_classes, memory_order_relaxed) +
+                                ret->pages_global)
                        << s->slab.page_shift;
     spin_unlock(&s->slab.lock);
-    ret->crawling = atomic_load_explicit(&s->crawling, memory_order_relaxed);
-    ret->moving = atomic_load_explicit(&s->moving, memory_order_relaxed);
+    ret->crawling = atomic_load_explicit(&s->crawling, memory_order_relaxed) ||
+                    atomic_load_explicit(&s->asked_crawl, memory_order_relaxed) != 0;
+    ret->moving = atomic_load_explicit(&s->moving, memory_order_relaxed) ||
+                  atomic_load_explicit(&s->asked_move, memory_order_relaxed) != 0;
+    ret->last_busy = atomic_load_explicit(&s->last_busy, memory_order_relaxed);
 }
 
 static int64_t
@@ -99,6 +103,15 @@ class_get_raw(struct store *s, uint8_t id, struct store_class_stats *ret)
     class_add_ctxs(s, id, ret);
 }
 
+bool
+store_class_in_use(struct store *s, uint8_t class_id)
+{
+    struct store_class_stats k;
+
+    class_get_raw(s, class_id, &k);
+    return k.chunks_used > 0;
+}
+
 /* What is seen of a class's chunks. */
 struct census {
     uint64_t pages, items_small, items_main, items_cold, items_temp, bytes;
@@ -113,11 +126,11 @@ census_page(struct store *s, const struct slab_class *k, uint32_t page, struct c
 
     n->pages++;
     for (uint32_t i = 0; i < k->per_page; i++, at += k->chunk) {
-        const struct item *it = (const void *)at;
-        uint32_t meta = item_meta(it), seen = item_seen(it) >> SEEN_SHIFT;
-        if (meta_kind(meta) != ITEM_LINKED) {
+        const struct item *it = grip_item(&s->slab, (struct item *)(uintptr_t)at);
+        if (it == NULL) {
             continue;
         }
+        uint32_t meta = item_meta(it), seen = item_seen(it) >> SEEN_SHIFT;
         n->bytes += item_total_bytes(it);
         if (meta & ITEM_TEMP) {
             n->items_temp++;

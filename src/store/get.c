@@ -78,7 +78,7 @@ hit_fill(const struct store_ctx *c, const struct item *it, uint32_t meta, struct
     ret->expires = x.expires;
     ret->accessed = seen >> SEEN_SHIFT;
     ret->cas = s->config.no_cas ? 0 : own != 0 ? own : ret->version;
-    ret->class_id = slab_class_of(&s->slab, it);
+    ret->class_id = slab_shown_class(&s->slab, it, meta);
     ret->size = meta_key_at(meta) + meta_key_len(meta) + ret->value_len;
     ret->fetched = (seen & SEEN_FETCHED) != 0;
     ret->stale = (meta & ITEM_STALE) != 0;

@@ -38,6 +38,23 @@ grip_owner(const struct slab *s, const struct item *piece)
     return slab_room(s, owner) >= sizeof *owner + sizeof(struct item_big) ? owner : NULL;
 }
 
+struct item *
+grip_item(const struct slab *s, struct item *chunk)
+{
+    uint32_t meta = item_meta(chunk);
+
+    if (meta_kind(meta) == ITEM_LINKED) {
+        return slab_shown_class(s, chunk, meta) == slab_class_of(s, chunk) ? chunk : NULL;
+    }
+    if (meta_kind(meta) != ITEM_PIECE || !s->table.classic) {
+        return NULL;
+    }
+    struct item *owner = grip_owner(s, chunk);
+    bool first = owner != NULL && meta_kind(item_meta(owner)) == ITEM_LINKED &&
+                 item_first_piece(owner, item_meta(owner)) == slab_handle(s, chunk);
+    return first ? owner : NULL;
+}
+
 void
 grip_drop(struct grip *g)
 {
@@ -69,7 +86,7 @@ victim_count(struct store_ctx *c, struct slab_class *k, const struct grip *g, en
         metric_add(c->metrics, M_EVICTED_UNFETCHED, !fetched);
         metric_add(c->metrics, M_EVICTED_ACTIVE, (seen & SEEN_FREQ_MASK) != 0);
         if (event_is_watched(c->store, STORE_EVENT_EVICTED)) {
-            event_evicted(c, g, k->id);
+            event_evicted(c, g, slab_shown_class(&c->store->slab, g->it, g->meta));
         }
         return;
     }

@@ -19,6 +19,12 @@ struct grip {
  * locked. */
 bool grip_take(struct store *s, struct item *it, struct grip *g);
 void grip_drop(struct grip *g);
+/*
+ * The item that a walk over a class meets in this chunk, each item once: the one that begins in it,
+ * or, with a classic table, the one whose first piece it is, because there an item of pieces counts
+ * as one of the largest class.  NULL: none.  By now it may be anything, but it can be read.
+ */
+struct item *grip_item(const struct slab *s, struct item *chunk);
 /* The item that a chunk, a piece when it was looked at, belongs to; by now it may be anything, so
  * NULL if it names no place in a page, and what it names is to be gripped before it is believed. */
 struct item *grip_owner(const struct slab *s, const struct item *piece);

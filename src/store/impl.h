@@ -65,6 +65,7 @@ struct store_ctx {
     struct metrics *metrics;
     unsigned index;
     uint32_t sec;           /* store seconds of this turn */
+    usec_t now;             /* time of day of this turn */
     uint64_t wall;          /* version of this turn's millisecond: counter and tag zero */
     _Atomic uint64_t clock; /* last version given or seen; others read it for flush_all */
     int32_t keys_delta;     /* keys not yet told to the table */
@@ -76,10 +77,16 @@ struct store_ctx {
     _Alignas(64) uint64_t scratch[ITEM_BIG / 8 + 2];
 };
 
+/* What the clearing of a page met that would not go: as last_busy of struct store_stats. */
+enum move_busy { BUSY_NOT, BUSY_WRITER, BUSY_READER, BUSY_NOMEM, BUSY_TAKEN };
+
 /* A page on its way out of a class. */
 struct move {
     uint32_t page; /* SLAB_NO_PAGE: none */
     uint8_t class_id;
+    uint8_t to; /* class, 0: the pool */
+    bool asked; /* by store_move_page() */
+    enum move_busy busy;
     uint32_t next_chunk;
     unsigned rounds; /* passes over the page so far */
     uint32_t freed;  /* free chunks at the end of the last pass */
@@ -115,6 +122,10 @@ struct store {
     _Atomic uint32_t now;         /* latest store second anybody was told, for figures */
     _Atomic bool crawling;        /* classes are being walked for what is dead */
     _Atomic bool moving;          /* a page is being drained */
+    _Atomic int last_busy;        /* enum move_busy of the last page */
+    _Atomic bool asked;           /* one of the next two is new */
+    _Atomic uint64_t asked_crawl; /* classes to be walked, until they have been */
+    _Atomic uint32_t asked_move;  /* balance.c; until it is done */
     struct spin ctx_lock;
     struct store_ctx *ctxs[STORE_CTX_MAX];
     struct store_class_stats *reset_base; /* by class; under ctx_lock */
@@ -125,10 +136,15 @@ struct store {
     uint32_t tick_class;    /* where the crawler goes on */
     uint32_t tick_slot;     /* last slot of ttl_slot[] that was looked at */
     uint64_t tick_floor;    /* floor that has been crawled for */
+    bool tick_crawler;      /* the tuning had one at the last look */
+    uint64_t tick_asked;    /* classes of asked_crawl that are being walked */
+    usec_t crawled;         /* time of day of the last step of a walk */
     uint32_t tick_balance;  /* second of the last look at the classes */
     unsigned tick_moves;    /* pages the rebalancer may still move */
     unsigned tick_failed;   /* pages that could not be emptied in this second */
     uint8_t move_from, move_to;
+    uint8_t gap_to;     /* class that evicted the youngest, as long as a gap holds */
+    uint32_t gap_since; /* store second */
 };
 
 /* Is this item dead, and how?  STORE_HIT if it lives (a tombstone does not). */
@@ -174,6 +190,8 @@ struct item *chunk_take_free(struct store_ctx *c, uint8_t class_id);
 void chunk_give(struct store_ctx *c, struct item *chunk);
 /* Drops one reference (of a BIG item) or the item itself, once it is out of the table. */
 void item_release(struct store_ctx *c, struct item *it);
+/* Its bytes by memcached's sum: what -I means, and a classic table. */
+size_t store_classic_size(const struct store *s, const struct store_spec *spec);
 /* A private item with the layout bits `layout` at least; fields zero but the key. */
 struct item *item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout);
 /* A private item with all of old's fields and another layout, value copied (or its pieces taken
@@ -188,7 +206,13 @@ void item_count(struct store_ctx *c, const struct item *it, int sign);
 void store_fill_hit(const struct store_ctx *c, const struct item *it, struct store_hit *ret);
 void store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta, uint32_t seen);
 
+/* figures.c */
+/* Is any chunk of the class in use? */
+bool store_class_in_use(struct store *s, uint8_t class_id);
+
 /* evict.c */
+/* True if something that expires then, and is stored now, is to wait for that. */
+bool evict_is_temporary(const struct store_ctx *c, uint32_t expires);
 /* Frees one chunk of the class, or returns false. */
 bool evict_one(struct store_ctx *c, uint8_t class_id);
 /*
@@ -220,11 +244,12 @@ void event_fini(struct store_ctx *c);
 /* move.c */
 /* Takes a page from some other class for this one, at once. */
 bool move_steal(struct store_ctx *c, uint8_t for_class);
+/* balance.c */
 /* A step of the rebalancer and of shrinking; returns true if there is more to do soon. */
-bool move_tick(struct store_ctx *c, unsigned budget);
+bool balance_tick(struct store_ctx *c, unsigned budget);
 
 /* expire.c */
 /* Counts an expiry of the class, so that the crawler comes when it is over. */
 void expire_note(const struct store_ctx *c, uint8_t class_id, uint32_t expires);
-/* A step of the crawler; returns true if there is more to do soon. */
-bool expire_tick(struct store_ctx *c, unsigned budget);
+/* A step of the crawler; returns the time until the next one is due, at most a second. */
+usec_t expire_tick(struct store_ctx *c, unsigned budget);

@@ -17,8 +17,8 @@
  *
  * then the key, which so starts at a multiple of 8, and right behind it the value.  An item of a
  * short value without expiry or flags costs 16 bytes.  Values of ITEM_BIG bytes and more are BIG
- * (with EXT, FLAGS32 and CAS, which are then nothing beside the value): readers hold them by
- * reference instead of copying them.
+ * (with EXT, FLAGS32 and, unless clients see none, CAS, which are then nothing beside the value):
+ * readers hold them by reference instead of copying them.
  *
  * Readers look at items while writers reuse them; a bucket's sequence tells them afterwards.  So
  * every word that a reader may see is read and written by relaxed atomics, eight bytes at a time.
@@ -189,6 +189,14 @@ item_size(const struct item *it, uint32_t meta)
                               : meta >> ITEM_SIZE_SHIFT & ITEM_SIZE_MASK;
 }
 
+/* The handle of the first piece; 0: the value is not in pieces. */
+static inline uint64_t
+item_first_piece(const struct item *it, uint32_t meta)
+{
+    return meta & ITEM_IS_BIG ? atomic_load_explicit(&item_big(it)->piece, memory_order_relaxed)
+                              : 0;
+}
+
 /* The EXT word in parts; all zero without one. */
 struct item_ext {
     uint32_t expires;
@@ -248,12 +256,7 @@ item_chunk_bytes(const struct item *it, uint32_t meta)
 {
     uint32_t n = meta_key_at(meta) + meta_key_len(meta);
 
-    if (meta & ITEM_IS_BIG) {
-        if (atomic_load_explicit(&item_big(it)->piece, memory_order_relaxed) != 0) {
-            return n;
-        }
-    }
-    return n + item_size(it, meta);
+    return item_first_piece(it, meta) != 0 ? n : n + item_size(it, meta);
 }
 
 /*

@@ -19,7 +19,7 @@ shown_take(struct store *s, struct item *it, struct shown *ret)
     uint32_t meta = item_meta(it), n = meta_key_len(meta), at = meta_key_at(meta);
     struct item_ext x = item_ext(it, meta);
 
-    ret->class_id = slab_class_of(&s->slab, it);
+    ret->class_id = slab_shown_class(&s->slab, it, meta);
     ret->record = (struct store_record){
         .key = slice_of(item_get_bytes(it, at, n, ret->key), n),
         .client_flags = item_flags(it, meta),
@@ -138,9 +138,10 @@ page_next_locked(struct store_ctx *c, struct slab_class *k, uint32_t page, uint3
     char *start = slab_page_start(&s->slab, k->pages[page]);
 
     while (*number < k->per_page) {
-        struct item *it = (struct item *)(void *)(start + (size_t)(*number)++ * k->chunk);
+        struct item *chunk = (struct item *)(void *)(start + (size_t)(*number)++ * k->chunk);
+        struct item *it = grip_item(&s->slab, chunk);
         struct grip g;
-        if (meta_kind(item_meta(it)) == ITEM_LINKED && store_judge(s, c->sec, it) == STORE_HIT &&
+        if (it != NULL && store_judge(s, c->sec, it) == STORE_HIT &&
             grip_take(s, it, &g)) {
             shown_take(s, it, ret);
             grip_drop(&g);

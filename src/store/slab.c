@@ -28,7 +28,7 @@ slab_init(struct slab *s, const struct class_table *table, size_t reserve, size_
         return err_set(d, ERR_NOMEM, "cannot reserve the page table of %u pages", s->page_max);
     }
     s->fresh = 1; /* page 0 is never used: handle 0 means none */
-    s->spare = SLAB_NO_PAGE;
+    s->spare = s->gone = SLAB_NO_PAGE;
     s->table_bytes = table_bytes;
     atomic_init(&s->limit, limit);
     for (unsigned id = 1; id <= table->count; id++) {
@@ -72,24 +72,42 @@ slab_fini(struct slab *s)
     s->base = NULL;
 }
 
+/* Bytes of so many pages. */
+static size_t
+pages_bytes(const struct slab *s, const _Atomic uint32_t *pages)
+{
+    return (size_t)atomic_load_explicit(pages, memory_order_relaxed) << s->page_shift;
+}
+
 static size_t
 slab_used(const struct slab *s)
 {
-    return ((size_t)atomic_load_explicit(&s->in_classes, memory_order_relaxed) << s->page_shift) +
-           atomic_load_explicit(s->table_bytes, memory_order_relaxed);
+    size_t table = atomic_load_explicit(s->table_bytes, memory_order_relaxed);
+
+    return pages_bytes(s, &s->in_classes) + pages_bytes(s, &s->spare_count) +
+           (s->table.classic ? 0 : table);
 }
 
 bool
 slab_is_over(const struct slab *s)
 {
-    return slab_used(s) > atomic_load_explicit(&s->limit, memory_order_relaxed);
+    return slab_used(s) > atomic_load_explicit(&s->limit, memory_order_relaxed) +
+                              pages_bytes(s, &s->granted);
+}
+
+/* One that is not in the pool. */
+static bool
+slab_may_grow(const struct slab *s)
+{
+    return slab_used(s) + ((size_t)1 << s->page_shift) <=
+           atomic_load_explicit(&s->limit, memory_order_relaxed);
 }
 
 bool
 slab_has_room(const struct slab *s)
 {
-    return slab_used(s) + ((size_t)1 << s->page_shift) <=
-           atomic_load_explicit(&s->limit, memory_order_relaxed);
+    return slab_may_grow(s) ||
+           (atomic_load_explicit(&s->spare_count, memory_order_relaxed) > 0 && !slab_is_over(s));
 }
 
 static bool
@@ -107,30 +125,62 @@ page_commit(struct slab *s, uint32_t page)
 
 /* Pool locked: the only writers. */
 static void
-in_classes_add(struct slab *s, uint32_t n)
+count_add(_Atomic uint32_t *count, int n)
 {
-    uint32_t v = atomic_load_explicit(&s->in_classes, memory_order_relaxed);
+    uint32_t v = atomic_load_explicit(count, memory_order_relaxed);
 
-    atomic_store_explicit(&s->in_classes, v + n, memory_order_relaxed);
+    assert(n > 0 || v > 0);
+    atomic_store_explicit(count, v + (uint32_t)n, memory_order_relaxed);
 }
 
-/* A page from the pool, or SLAB_NO_PAGE. */
 static uint32_t
-pool_take(struct slab *s)
+list_take(struct slab *s, uint32_t *list)
+{
+    uint32_t page = *list;
+
+    if (page != SLAB_NO_PAGE) {
+        *list = s->pages[page].next;
+    }
+    return page;
+}
+
+static void
+list_give(struct slab *s, uint32_t *list, uint32_t page)
+{
+    s->pages[page].next = *list;
+    *list = page;
+}
+
+/* A page that is not in the pool: one that the system has again, or one that was never used. */
+static uint32_t
+page_fetch(struct slab *s)
+{
+    if (s->gone != SLAB_NO_PAGE) {
+        return list_take(s, &s->gone);
+    }
+    return s->fresh < s->page_max && page_commit(s, s->fresh) ? s->fresh++ : SLAB_NO_PAGE;
+}
+
+/* A page from the pool, or SLAB_NO_PAGE.  grant: one must be had, whatever the limit. */
+static uint32_t
+pool_take(struct slab *s, bool grant)
 {
     uint32_t page = SLAB_NO_PAGE;
 
     spin_lock(&s->lock);
-    if (!slab_has_room(s)) {
-        atomic_store_explicit(&s->full, true, memory_order_relaxed);
-    } else if (s->spare != SLAB_NO_PAGE) {
-        page = s->spare;
-        s->spare = s->pages[page].next;
-        s->spare_count--;
-        in_classes_add(s, 1);
-    } else if (s->fresh < s->page_max && page_commit(s, s->fresh)) {
-        page = s->fresh++;
-        in_classes_add(s, 1);
+    if (s->spare != SLAB_NO_PAGE && !slab_is_over(s)) {
+        page = list_take(s, &s->spare);
+        count_add(&s->spare_count, -1);
+    } else if (slab_may_grow(s)) {
+        page = page_fetch(s);
+    } else if (grant) {
+        page = page_fetch(s);
+        if (page != SLAB_NO_PAGE) {
+            count_add(&s->granted, 1);
+        }
+    }
+    if (page != SLAB_NO_PAGE) {
+        count_add(&s->in_classes, 1);
     } else {
         atomic_store_explicit(&s->full, true, memory_order_relaxed);
     }
@@ -138,18 +188,44 @@ pool_take(struct slab *s)
     return page;
 }
 
-static void
-pool_give(struct slab *s, uint32_t page, bool discard)
+/* Takes a page of the pool whose memory is too much; SLAB_NO_PAGE: there is none, or it is not. */
+static uint32_t
+pool_excess(struct slab *s)
 {
-    if (discard) {
-        vm_discard(slab_page_start(s, page), (size_t)1 << s->page_shift);
-    }
+    uint32_t page = SLAB_NO_PAGE;
+
     spin_lock(&s->lock);
-    s->pages[page].next = s->spare;
-    s->spare = page;
-    s->spare_count++;
-    assert(atomic_load_explicit(&s->in_classes, memory_order_relaxed) > 0);
-    in_classes_add(s, UINT32_MAX);
+    bool granted = atomic_load_explicit(&s->granted, memory_order_relaxed) > 0;
+    bool above = slab_used(s) > atomic_load_explicit(&s->limit, memory_order_relaxed);
+    if (above && s->spare != SLAB_NO_PAGE) {
+        page = list_take(s, &s->spare);
+        count_add(&s->spare_count, -1);
+        if (granted) {
+            count_add(&s->granted, -1);
+        }
+    }
+    spin_unlock(&s->lock);
+    return page;
+}
+
+void
+slab_trim(struct slab *s)
+{
+    for (uint32_t page; (page = pool_excess(s)) != SLAB_NO_PAGE;) {
+        vm_discard(slab_page_start(s, page), (size_t)1 << s->page_shift);
+        spin_lock(&s->lock);
+        list_give(s, &s->gone, page);
+        spin_unlock(&s->lock);
+    }
+}
+
+static void
+pool_give(struct slab *s, uint32_t page)
+{
+    spin_lock(&s->lock);
+    list_give(s, &s->spare, page);
+    count_add(&s->spare_count, 1);
+    count_add(&s->in_classes, -1);
     if (slab_has_room(s)) {
         atomic_store_explicit(&s->full, false, memory_order_relaxed);
     }
@@ -256,7 +332,8 @@ class_add_page_locked(struct slab *s, struct slab_class *c)
     if (!class_reserve(c)) {
         return false;
     }
-    uint32_t page = pool_take(s);
+    /* memcached's classes are never without a page, and neither are those that are like them. */
+    uint32_t page = pool_take(s, s->table.classic && c->page_count + c->draining == 0);
     if (page == SLAB_NO_PAGE) {
         return false;
     }
@@ -371,10 +448,20 @@ page_leave(struct slab *s, uint32_t page)
 }
 
 void
-slab_page_put(struct slab *s, uint32_t page, bool discard)
+slab_page_put(struct slab *s, uint32_t page)
 {
     page_leave(s, page);
-    pool_give(s, page, discard);
+    pool_give(s, page);
+}
+
+bool
+slab_page_grant(struct slab *s, struct slab_class *to)
+{
+    spin_lock(&to->lock);
+    bool ok = atomic_load_explicit(&s->spare_count, memory_order_relaxed) > 0 &&
+              class_add_page_locked(s, to);
+    spin_unlock(&to->lock);
+    return ok;
 }
 
 bool
@@ -388,7 +475,7 @@ slab_page_pass(struct slab *s, uint32_t page, struct slab_class *to)
     }
     spin_unlock(&to->lock);
     if (!ok) {
-        pool_give(s, page, false);
+        pool_give(s, page);
     }
     return ok;
 }

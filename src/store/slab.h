@@ -37,6 +37,9 @@ struct class_figures {
         direct;
 };
 
+/* Why a class is walked. */
+enum walk_kind { WALK_NONE, WALK_DUE, WALK_FLUSH, WALK_ASKED };
+
 struct slab_class {
     _Alignas(64) struct spin lock;
     uint8_t id;
@@ -51,14 +54,18 @@ struct slab_class {
     uint64_t *ring; /* the small queue: handles and parts of versions */
     uint32_t ring_cap, ring_head, ring_count;
     uint32_t hand_page, hand_chunk;
+    uint32_t hand_weary;    /* victims until it looks again for any but temporary items */
     uint32_t victim_age;    /* seconds since the last victim was used when it was evicted */
     int64_t evicted_before; /* figure at the last look of the rebalancer */
     bool spare_before;      /* it had chunks to spare then */
     struct class_figures figures;
     /* expire.h */
     _Atomic uint32_t ttl_slot[64]; /* items that expire in that slot of 16 s */
-    uint32_t crawl_page;
-    bool crawling;
+    enum walk_kind walk;
+    uint32_t crawl_page, crawl_chunk; /* where it goes on */
+    uint32_t crawl_end;               /* pages that there were when it began */
+    uint32_t crawl_since;             /* store second of that */
+    uint64_t crawl_seen, crawl_dead;  /* items */
 };
 
 struct slab {
@@ -70,10 +77,12 @@ struct slab {
     uint32_t fresh;                /* pages from here on were never used */
     uint32_t page_max;
     uint32_t committed; /* pages up to here are writable */
-    uint32_t spare;     /* list of spare pages, their memory given back to the system or not */
-    uint32_t spare_count;
+    uint32_t spare;                /* list of the pool's pages: empty, their memory kept */
+    uint32_t gone;                 /* ... of those whose memory the system has again */
+    _Atomic uint32_t spare_count;
     _Atomic uint32_t in_classes; /* pages */
-    _Atomic size_t limit;        /* bytes for pages and table */
+    _Atomic uint32_t granted;    /* pages beyond the limit: first ones of their classes */
+    _Atomic size_t limit;        /* bytes for pages and table; a classic table's: for pages */
     _Atomic size_t *table_bytes; /* what the table takes of it; kept */
     _Atomic bool full;           /* the pool could not give a page: evict from now on */
     struct page *pages;
@@ -110,6 +119,17 @@ slab_class_of(const struct slab *s, const void *chunk)
     return atomic_load_explicit(&s->pages[slab_page_of(s, chunk)].class_id, memory_order_relaxed);
 }
 
+/* The class that an item counts as: with a classic table, one of pieces belongs to the largest,
+ * wherever its head lies. */
+static inline uint8_t
+slab_shown_class(const struct slab *s, const struct item *it, uint32_t meta)
+{
+    if ((meta & ITEM_IS_BIG) && s->table.classic && item_first_piece(it, meta) != 0) {
+        return (uint8_t)s->table.count;
+    }
+    return slab_class_of(s, it);
+}
+
 static inline char *
 slab_page_start(const struct slab *s, uint32_t page)
 {
@@ -140,8 +160,12 @@ void slab_wipe(struct item *chunk);
 void slab_page_drain_locked(struct slab *s, struct slab_class *c, uint32_t page);
 /* Undoes that. */
 void slab_page_restore_locked(struct slab *s, struct slab_class *c, uint32_t page);
-/* A drained page whose chunks are all free goes to the pool; its memory to the system if asked. */
-void slab_page_put(struct slab *s, uint32_t page, bool discard);
+/* A drained page whose chunks are all free goes to the pool. */
+void slab_page_put(struct slab *s, uint32_t page);
+/* Gives the pool's pages back to the system as long as the limit is exceeded. */
+void slab_trim(struct slab *s);
+/* One page of the pool goes to a class. False: there is none, or no memory for the class's list. */
+bool slab_page_grant(struct slab *s, struct slab_class *to);
 /* ... or straight to another class, whatever the limit says: no more is in use than before.
  * False: no memory for the class's list; the page went to the pool. */
 bool slab_page_pass(struct slab *s, uint32_t page, struct slab_class *to);

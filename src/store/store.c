@@ -110,9 +110,17 @@ store_new(const struct store_config *config, struct err_detail *d)
     s->config = *config;
     store_tune(s, &config->tuning);
     uint32_t page = config->page_size != 0 ? (uint32_t)config->page_size : DEFAULT_PAGE;
-    class_table_init(&table, page, config->factor, config->chunk_min);
+    const struct class_shape shape = { .page_size = page,
+                                       .factor = config->factor,
+                                       .chunk_min = config->chunk_min,
+                                       .chunk_max = config->chunk_max,
+                                       .sizes = config->chunk_sizes,
+                                       .size_count = config->chunk_size_count };
+    class_table_init(&table, &shape);
+    s->config.chunk_sizes = NULL; /* was lent */
     s->epoch = config->start / USEC_PER_SEC - STORE_CLOCK_START;
     s->move.page = SLAB_NO_PAGE;
+    s->tick_crawler = config->tuning.crawler;
     s->reset_base = calloc(STORE_CLASSES_MAX, sizeof *s->reset_base);
     s->gone = calloc(STORE_CLASSES_MAX, sizeof *s->gone);
     if (s->reset_base == NULL || s->gone == NULL || store_reserve(s, &table, d) ||
@@ -235,6 +243,7 @@ store_turn(struct store_ctx *c, usec_t now)
     struct store *s = c->store;
     int64_t sec = now / USEC_PER_SEC - s->epoch;
 
+    c->now = now;
     c->sec = sec < STORE_CLOCK_START ? STORE_CLOCK_START : (uint32_t)sec;
     if (c->sec != atomic_load_explicit(&s->now, memory_order_relaxed)) {
         atomic_store_explicit(&s->now, c->sec, memory_order_relaxed);
@@ -449,12 +458,21 @@ store_count(struct store_ctx *c, uint8_t class_id, enum store_count what)
 }
 
 bool
+store_is_asked(const struct store *s)
+{
+    return atomic_load_explicit(&s->asked, memory_order_relaxed);
+}
+
+bool
 store_set_limit(struct store *s, size_t bytes)
 {
     if (s->config.preallocate || bytes > s->slab.reserved - 64 * (size_t)s->slab.table.page_size) {
         return false;
     }
+    spin_lock(&s->slab.lock);
     atomic_store_explicit(&s->slab.limit, bytes, memory_order_relaxed);
+    atomic_store_explicit(&s->slab.granted, 0, memory_order_relaxed); /* all count again */
+    spin_unlock(&s->slab.lock);
     if (slab_has_room(&s->slab)) {
         atomic_store_explicit(&s->slab.full, false, memory_order_relaxed);
     }
@@ -465,8 +483,10 @@ usec_t
 store_tick(struct store_ctx *c, unsigned budget)
 {
     struct table *t = &c->store->table;
-    bool soon = false;
 
+    if (store_is_asked(c->store)) { /* before the requests are looked at */
+        atomic_exchange_explicit(&c->store->asked, false, memory_order_acquire);
+    }
     store_due_flush(c);
     metric_add(c->metrics, M_JUGGLES, 1);
     for (unsigned i = 0; i < budget / 8 + 1 && table_wants_growth(t); i++) {
@@ -474,7 +494,6 @@ store_tick(struct store_ctx *c, unsigned budget)
             break;
         }
     }
-    soon |= expire_tick(c, budget);
-    soon |= move_tick(c, budget);
-    return soon ? USEC_PER_MSEC : USEC_PER_SEC;
+    usec_t walk = expire_tick(c, budget);
+    return balance_tick(c, budget) && walk > USEC_PER_MSEC ? USEC_PER_MSEC : walk;
 }

@@ -52,13 +52,19 @@ struct store_tuning {
 };
 
 struct store_config {
-    size_t memory_limit; /* bytes for pages and table together */
+    /* bytes for pages and table together; with factor or chunk_sizes for pages only, and a class's
+     * first page is granted whatever the limit, because memcached counts like that */
+    size_t memory_limit;
     size_t memory_max;   /* bytes of address space to reserve: store_set_limit() may go up to it; 0:
                             decide */
     size_t item_size_max; /* bytes, counted as memcached counts an item (see store_fits) */
     size_t page_size;     /* bytes, a power of two, 64 KiB..1 MiB; 0: 64 KiB */
-    double factor;        /* growth of chunk sizes; 0: the fine default table */
-    unsigned chunk_min;   /* bytes, with factor */
+    double factor; /* growth of chunk sizes, as memcached's -f: its classes, its sums to tell which
+                      one an item belongs to; 0 and no chunk_sizes: the fine default table */
+    unsigned chunk_min;          /* bytes, with factor */
+    uint32_t chunk_max;          /* bytes, with factor or chunk_sizes; 0: half a page */
+    const uint32_t *chunk_sizes; /* instead of factor: the sizes below chunk_max, rising; lent */
+    unsigned chunk_size_count;
     bool evict;           /* false: a full store refuses (-M) */
     bool no_cas;          /* clients see cas 0 (-C) */
     bool preallocate;     /* all memory is taken now, and the limit stays as it is */

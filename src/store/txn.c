@@ -121,15 +121,18 @@ txn_link(struct store_txn *t, struct item *it)
         }
         store_count_key(c, 1);
     }
-    item_set_meta(it, meta_with_kind(item_meta(it), ITEM_LINKED) | (heir || ghost ? ITEM_MAIN : 0));
+    uint32_t meta = meta_with_kind(item_meta(it), ITEM_LINKED), expires = item_ext(it, meta).expires;
+    uint8_t class_id = slab_shown_class(&s->slab, it, meta);
+    uint32_t place = evict_is_temporary(c, expires) ? ITEM_TEMP : heir || ghost ? ITEM_MAIN : 0;
+    item_set_meta(it, meta | place);
     item_count(c, it, 1);
-    expire_note(c, slab_class_of(&s->slab, it), item_ext(it, item_meta(it)).expires);
+    expire_note(c, class_id, expires);
     t->raw = it;
     t->found = item_meta(it) & ITEM_TOMBSTONE ? STORE_MISS : STORE_HIT;
     txn_set_old(t, t->found == STORE_HIT ? it : NULL);
     evict_admit(c, it);
     if (raw == NULL) {
-        evict_to_count(c, slab_class_of(&s->slab, it));
+        evict_to_count(c, class_id);
     }
     return true;
 }
@@ -277,6 +280,7 @@ bool
 store_restamp(struct store_txn *t, uint64_t cas)
 {
     assert(t->bucket != NULL && t->old != NULL);
+    cas = t->ctx->store->config.no_cas ? 0 : cas;
     if (cas != 0 && !txn_require(t, ITEM_HAS_CAS)) {
         return false;
     }
@@ -286,7 +290,7 @@ store_restamp(struct store_txn *t, uint64_t cas)
     }
     /* Its entry in the small queue bears the old version and will not be known again; what is
      * changed in place has been wanted twice. */
-    item_set_meta(t->old, meta | ITEM_MAIN);
+    item_set_meta(t->old, meta | (meta & ITEM_TEMP ? 0 : ITEM_MAIN));
     item_store_version(t->old, store_next_version(t->ctx, item_load_version(t->old)));
     txn_set_old(t, t->old);
     return true;
@@ -358,6 +362,10 @@ store_retime(struct store_txn *t, uint32_t expires)
     }
     x.expires = expires;
     item_set_ext(t->old, item_meta(t->old), x);
+    if ((item_meta(t->old) & ITEM_TEMP) && !evict_is_temporary(t->ctx, expires)) {
+        item_set_meta(t->old, item_meta(t->old) & ~ITEM_TEMP);
+        evict_admit(t->ctx, t->old);
+    }
     expire_note(t->ctx, t->hit.class_id, expires);
     txn_set_old(t, t->old);
     return true;

@@ -2,12 +2,18 @@
 
 #include <criterion/criterion.h>
 
+static void
+fine(struct class_table *t, uint32_t page_size)
+{
+    class_table_init(t, &(struct class_shape){ .page_size = page_size });
+}
+
 /* Memory is money: no item between 32 bytes and a quarter page may lose more than a twelfth to
  * rounding. */
 Test(class, default_table_wastes_little)
 {
     struct class_table t;
-    class_table_init(&t, 64 << 10, 0, 0);
+    fine(&t, 64 << 10);
     for (uint32_t size = 100; size <= t.item_max; size++) {
         uint8_t id = class_for(&t, size);
         cr_assert(id >= 1 && t.chunk[id] >= size, "size %u", size);
@@ -30,7 +36,7 @@ Test(class, explicit_factor_is_memcacheds_table)
                                      21696,  27120,  33904,  42384,  52984,  66232,  82792, 103496,
                                      129376, 161720, 202152, 252696, 315872, 394840, 524288 };
     struct class_table t;
-    class_table_init(&t, 1 << 20, 1.25, 48);
+    class_table_init(&t, &(struct class_shape){ .page_size = 1 << 20, .factor = 1.25, .chunk_min = 48 });
     cr_assert_eq(t.count, 39);
     for (unsigned i = 0; i < 39; i++) {
         cr_expect_eq(t.chunk[i + 1], want[i], "class %u is %u, not %u", i + 1, t.chunk[i + 1],
@@ -43,7 +49,7 @@ Test(class, explicit_factor_is_memcacheds_table)
 Test(class, pieces_cover_any_size)
 {
     struct class_table t;
-    class_table_init(&t, 64 << 10, 0, 0);
+    fine(&t, 64 << 10);
     for (uint32_t size = 1; size < 300000; size += 37) {
         uint32_t left = size, taken = 0, n = 0;
         while (left > 0) {
@@ -63,7 +69,7 @@ Test(class, larger_pages_have_a_table_too)
 {
     for (uint32_t page = 64u << 10; page <= 1u << 20; page *= 2) {
         struct class_table t;
-        class_table_init(&t, page, 0, 0);
+        fine(&t, page);
         cr_assert(t.count <= CLASS_MAX, "%u classes for pages of %u", t.count, page);
         cr_assert_eq(t.chunk[t.count], page);
         cr_assert_eq(class_for(&t, t.item_max), class_for(&t, t.item_max - 1));
