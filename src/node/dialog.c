@@ -37,6 +37,16 @@ dialog_fini(struct dialog *d)
 }
 
 void
+dialog_reset(struct dialog *d)
+{
+    dialog_fini(d);
+    d->parser = (struct text_parser){ 0 };
+    d->speaks = DIALOG_UNKNOWN;
+    d->waiting = false;
+    d->closing = false;
+}
+
+void
 dialog_fail(struct dialog *d, enum metric reason)
 {
     struct metrics *m = &d->worker->metrics;
@@ -134,7 +144,7 @@ value_take(struct dialog *d, struct command *c, const struct worker_mark *mark)
         return BATCH_GO;
     }
     c->value = (struct slice){ 0 };
-    if (c->op != OP_ERROR && trail <= WAIT_MAX) {
+    if (d->is_datagram || (c->op != OP_ERROR && trail <= WAIT_MAX)) {
         d->in.rest = mark->in;
         d->parser = mark->parser;
         d->waiting = true;
@@ -263,10 +273,10 @@ batch_parse(struct dialog *d, enum batch_end *ret_end)
 {
     struct worker *w = d->worker;
     enum batch_end end = BATCH_GO;
-    unsigned n = 0;
+    unsigned n = 0, most = d->is_datagram ? 1 : BATCH_MAX;
 
     d->waiting = false;
-    while (n < BATCH_MAX && d->in.rest.len > 0 && end == BATCH_GO) {
+    while (n < most && d->in.rest.len > 0 && end == BATCH_GO) {
         struct command *c = &w->batch[n];
 
         w->marks[n] = (struct worker_mark){ .in = d->in.rest, .parser = d->parser };
@@ -411,6 +421,10 @@ dialog_work(struct dialog *d)
             end = BATCH_GO; /* the others are parsed again */
         }
         done += executed;
+        if (d->is_datagram && d->out.bytes + (w->tx_used - w->tx_queued) > 0) {
+            d->work = end != BATCH_MORE && d->in.rest.len > 0;
+            break; /* each answer is numbered by itself */
+        }
     }
     if (done > 0) {
         d->active = w->now;

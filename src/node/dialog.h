@@ -37,6 +37,7 @@ struct dialog {
     bool                 work;    /* input was left although it could be executed */
     bool                 closing; /* no more input is taken; over when out is empty */
     bool                 broken;  /* ... because it could not be followed, or there was no memory */
+    bool                 is_datagram; /* the input is whole: nothing is waited for */
 };
 
 /*
@@ -49,3 +50,5 @@ void dialog_run(struct dialog *d);
 void dialog_fail(struct dialog *d, enum metric reason);
 /* Drops everything held. */
 void dialog_fini(struct dialog *d);
+/* And forgets what was said: a client that has not said anything. */
+void dialog_reset(struct dialog *d);

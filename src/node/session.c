@@ -46,6 +46,23 @@ session_new(struct worker *w, enum session_accepts accepts, struct conn_row *row
     return s;
 }
 
+struct session *
+session_new_datagram(struct worker *w, enum session_accepts accepts, struct conn_row *row)
+{
+    struct session *s = session_new(w, accepts, row);
+
+    if (s) {
+        s->dialog.is_datagram = true;
+    }
+    return s;
+}
+
+bool
+session_is_datagram(const struct session *s)
+{
+    return s->dialog.is_datagram;
+}
+
 /* Adds the change of one buffer's size to the two gauges that tell of it. */
 static void
 gauge_follow(struct metrics *m, enum metric count, enum metric bytes, size_t *counted, size_t is)
@@ -119,6 +136,15 @@ session_free(struct session *s)
     session_account(s);
     session_release(s);
     free(s);
+}
+
+void
+session_reset(struct session *s)
+{
+    dialog_reset(&s->dialog);
+    session_account(s);
+    session_release(s);
+    s->ended = false;
 }
 
 /* What "stats conns" calls the state between two turns. */
@@ -309,6 +335,23 @@ session_tx_done(struct session *s, size_t n)
     }
     metric_add(&w->metrics, M_BYTES_WRITTEN, (int64_t)n);
     if (out->lent_bytes == 0 && w->holder == s) {
+        answer_reset(w);
+    }
+}
+
+size_t
+session_tx_bytes(const struct session *s)
+{
+    return s->dialog.out.bytes;
+}
+
+void
+session_tx_drop(struct session *s)
+{
+    struct worker *w = s->dialog.worker;
+
+    txq_drop(&s->dialog.out, &w->txq);
+    if (w->holder == s) {
         answer_reset(w);
     }
 }

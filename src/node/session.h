@@ -35,6 +35,19 @@ void *session_driver(const struct session *s);
 void session_free(struct session *s);
 
 /*
+ * The same for requests that come in datagrams, see packets.h: session_rx() is given one whole
+ * datagram, a command that is not whole in it is dropped without an answer, and the session stops
+ * with session_has_work() after each command that answered something, so that every answer can be
+ * numbered by itself.  session_reset() makes it new for the next datagram.
+ */
+struct session *session_new_datagram(struct worker *w, enum session_accepts accepts,
+                                     struct conn_row *row);
+/* True for those: a command that would take the connection over must be refused. */
+bool session_is_datagram(const struct session *s);
+/* Drops input and replies and forgets what was said; gives the worker's buffers back. */
+void session_reset(struct session *s);
+
+/*
  * Where the next bytes belong and how many at most; {NULL, 0} if the session takes none now
  * (replies wait to be sent, or it is closing).  Lent until session_rx().
  */
@@ -64,6 +77,10 @@ void session_resume(struct session *s, usec_t now);
 int session_tx(struct session *s, struct iovec *iov, int max);
 /* The first n of those bytes are gone. */
 void session_tx_done(struct session *s, size_t n);
+/* How many bytes session_tx() could name in all. */
+size_t session_tx_bytes(const struct session *s);
+/* Throws away what waits to be sent. */
+void session_tx_drop(struct session *s);
 
 /* Ends a turn: what is unsent or unparsed moves from the worker's buffers to the session's own.
  * False: no memory; close the connection. */

@@ -315,13 +315,18 @@ conns_emit(void *arg, const struct conn_row *row)
     int state = atomic_load_explicit(&row->state, memory_order_relaxed);
     int64_t last = atomic_load_explicit(&row->last_cmd, memory_order_relaxed);
     int64_t idle = s->worker->now > last ? (s->worker->now - last) / USEC_PER_SEC : 0;
+    bool is_udp = row->local.kind == CONN_UDP || row->local.kind == CONN_UDP6;
     char key[48], text[192];
 
     assert(state >= 0 && state <= CONN_WATCH);
+    if (is_udp) {
+        snprintf(key, sizeof key, "%d:UDP", row->fd);
+        stats_emit(s, key, "UDP");
+    }
     snprintf(key, sizeof key, "%d:addr", row->fd);
     conn_addr_print(state == CONN_LISTENING ? &row->local : &row->peer, text, sizeof text);
     stats_emit(s, key, text);
-    if (state != CONN_LISTENING) {
+    if (state != CONN_LISTENING && !is_udp) {
         snprintf(key, sizeof key, "%d:listen_addr", row->fd);
         conn_addr_print(&row->local, text, sizeof text);
         stats_emit(s, key, text);

@@ -2,6 +2,7 @@
  * Linked with --wrap for the allocators, so that it sees each call that our code makes.
  */
 #include "drive.h"
+#include "node/packets.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>
@@ -150,6 +151,98 @@ Test(session_allocs, a_streamed_value_allocates_nothing)
     }
     cr_expect(eq(u32, calls - before, 0));
     drive_fini(&d);
+    drive_node_fini(&n);
+}
+
+/* One datagram, and all its answers sent. */
+static unsigned
+datagram(struct packets *p, const char *in, size_t len, usec_t now)
+{
+    struct iovec iov[PACKETS_SPANS];
+    unsigned sent = 0;
+
+    packets_rx_space(p, iov);
+    memcpy(iov[0].iov_base, "\0\1\0\0\0\1\0\0", PACKETS_HEADER);
+    memcpy(iov[1].iov_base, in, len);
+    packets_rx(p, PACKETS_HEADER + len, now);
+    do {
+        packets_resume(p, now);
+        while (packets_tx(p, iov) > 0) {
+            packets_tx_done(p);
+            sent++;
+        }
+    } while (packets_has_work(p));
+    packets_park(p);
+    return sent;
+}
+
+/* Nor does a datagram, whole or not. */
+Test(session_allocs, a_datagram_allocates_nothing)
+{
+    static const struct {
+        const char *in;
+        unsigned answers;
+    } row[] = {
+        { "get small\r\n", 1 },
+        { "get small none large\r\nmn\r\n", 1 + 72 + 1 },
+        { "set x 0 0 1\r\n1\r\nset y 0 0 1 noreply\r\n2\r\nincr x 1\r\n", 2 },
+        { "get small\r\nget sm", 1 },
+        { "set small 0 0 1000000\r\nabc", 0 },
+        { "nonsense\r\nquit\r\nmn\r\n", 1 },
+        { "\x80", 0 },
+    };
+    struct drive_node n;
+    struct buf in = { 0 };
+    static char large[100000];
+    struct packets *p;
+    struct drive d;
+
+    drive_node_init(&n, NULL);
+    drive_init(&d, &n, SESSION_AUTO);
+    memset(large, 'l', sizeof large);
+    cr_assert(buf_printf(&in, "set small 0 0 3\r\nabc\r\nset large 0 0 %zu\r\n", sizeof large));
+    cr_assert(buf_add(&in, large, sizeof large) && buf_add(&in, "\r\n", 2));
+    drive_say(&d, in.ptr, in.len, DRIVE_ALL);
+    drive_fini(&d);
+    p = packets_new(n.worker, SESSION_AUTO, NULL);
+    cr_assert(ne(ptr, p, NULL));
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        unsigned before;
+
+        (void)datagram(p, row[i].in, strlen(row[i].in), n.now);
+        before = calls;
+        for (int j = 0; j < 1000; j++) {
+            cr_assert(eq(u32, datagram(p, row[i].in, strlen(row[i].in), n.now), row[i].answers),
+                      "%s", row[i].in);
+        }
+        cr_expect(eq(u32, calls - before, 0), "%s", row[i].in);
+    }
+    packets_free(p);
+    buf_free(&in);
+    drive_node_fini(&n);
+}
+
+/* Without memory for the rest of an answer it is lost, and nothing else. */
+Test(session_allocs, without_memory_a_datagram_is_lost)
+{
+    struct iovec iov[PACKETS_SPANS];
+    struct drive_node n;
+    struct packets *p;
+
+    drive_node_init(&n, NULL);
+    p = packets_new(n.worker, SESSION_AUTO, NULL);
+    cr_assert(ne(ptr, p, NULL));
+    packets_rx_space(p, iov);
+    memcpy(iov[0].iov_base, "\0\1\0\0\0\1\0\0", PACKETS_HEADER);
+    memcpy(iov[1].iov_base, "mn\r\nmn\r\n", 8);
+    packets_rx(p, PACKETS_HEADER + 8, n.now);
+    starving = true;
+    packets_park(p);
+    starving = false;
+    cr_expect(eq(int, packets_tx(p, iov), 0));
+    cr_expect(not(packets_has_work(p)));
+    cr_expect(eq(u32, datagram(p, "mn\r\n", 4, n.now), 1));
+    packets_free(p);
     drive_node_fini(&n);
 }
 
