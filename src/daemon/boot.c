@@ -8,6 +8,7 @@
 #include "daemon/privileges.h"
 #include "daemon/process.h"
 #include "daemon/systemd.h"
+#include "daemon/udp.h"
 #include "daemon/upkeep.h"
 #include "daemon/workers.h"
 #include "net/loop.h"
@@ -30,6 +31,7 @@ struct boot {
     struct loop       loop;
     struct node      *node;
     struct door       door;
+    struct udp        udp;
     struct workers   *workers;
     struct upkeep    *upkeep;
     struct ev_signal  signal[BOOT_SIGNALS];
@@ -176,7 +178,10 @@ boot_build(struct boot *b)
     if (door_open(&b->door, b->node, &b->loop, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
-    if (ports != NULL && door_write_ports(&b->door, ports, &d)) {
+    if (udp_open(&b->udp, b->node, &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    if (ports != NULL && door_write_ports(&b->door, &b->udp, ports, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
     return 0;
@@ -214,6 +219,7 @@ boot_start(struct boot *b)
     struct workers_config config = {
         .node = b->node,
         .count = (unsigned)b->settings->net.threads,
+        .udp = &b->udp,
         .left = boot_on_left,
         .requested = boot_on_request,
         .arg = b,
@@ -240,6 +246,7 @@ boot_stop(struct boot *b)
     upkeep_stop(b->upkeep); /* it wakes workers */
     workers_stop(b->workers, b->graceful);
     b->workers = NULL;
+    udp_close(&b->udp);
     if (b->loop.ev != NULL) {
         boot_unwatch_signals(b);
     }

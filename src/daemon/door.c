@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "daemon/clients.h"
 #include "daemon/systemd.h"
+#include "daemon/udp.h"
 #include "daemon/workers.h"
 #include "net/addr.h"
 #include "node/node.h"
@@ -16,8 +17,8 @@
 
 #define DOOR_RETRY_SECONDS 1.
 
-static struct conn_addr
-addr_of(const struct sockaddr_storage *sa, const struct listener *l)
+struct conn_addr
+door_addr_of(const struct sockaddr_storage *sa)
 {
     struct conn_addr a = { .kind = CONN_NONE };
 
@@ -31,13 +32,19 @@ addr_of(const struct sockaddr_storage *sa, const struct listener *l)
 
         a.kind = CONN_TCP6;
         memcpy(a.u.ip, &in6->sin6_addr, 16);
-    } else if (l->local.ss_family == AF_UNIX) {
-        /* Clients of a Unix socket have no name; memcached shows the server's. */
-        a.kind = CONN_UNIX;
-        a.u.path = l->path;
     }
     a.port = addr_port((const struct sockaddr *)sa);
     return a;
+}
+
+static struct conn_addr
+addr_of(const struct sockaddr_storage *sa, const struct listener *l)
+{
+    if (l->local.ss_family == AF_UNIX) {
+        /* Clients of a Unix socket have no name; memcached shows the server's. */
+        return (struct conn_addr){ .kind = CONN_UNIX, .u.path = l->path };
+    }
+    return door_addr_of(sa);
 }
 
 /* -- coming in ----------------------------------------------------------------------------- */
@@ -236,8 +243,8 @@ door_keep(struct door *door, enum session_accepts accepts, struct err_detail *d)
     return ERR_OK;
 }
 
-static enum session_accepts
-accepts_of(const struct settings *s, enum addr_proto proto)
+enum session_accepts
+door_accepts(const struct settings *s, enum addr_proto proto)
 {
     static const enum session_accepts by_setting[] = {
         [SETTINGS_PROTOCOL_AUTO] = SESSION_AUTO,
@@ -280,7 +287,7 @@ door_open_spec(struct door *door, const struct addr_spec *spec, struct err_detai
         e = listener_open_tcp(&door->listener[door->count], ai->ai_addr, ai->ai_addrlen,
                               (int)s->net.backlog, d);
         if (!e) {
-            e = door_keep(door, accepts_of(s, spec->proto), d);
+            e = door_keep(door, door_accepts(s, spec->proto), d);
         }
         if (e == ERR_INUSE || e == ERR_DENIED || e == ERR_NOMEM) {
             break;
@@ -335,7 +342,7 @@ door_open_unix(struct door *door, struct err_detail *d)
         return err_set(d, e, "failed to listen on UNIX socket %.100s: %.140s",
                        s->net.unix_socket, why.text);
     }
-    return door_keep(door, accepts_of(s, ADDR_PROTO_UNSAID), d);
+    return door_keep(door, door_accepts(s, ADDR_PROTO_UNSAID), d);
 }
 
 /* Sockets from outside: the settings' addresses do not count then. */
@@ -349,7 +356,7 @@ door_adopt(struct door *door, int first, int count, struct err_detail *d)
         if (e) {
             return err_set(d, e, "cannot use a socket of the service manager: %.180s", why.text);
         }
-        e = door_keep(door, accepts_of(door->node->settings, ADDR_PROTO_UNSAID), d);
+        e = door_keep(door, door_accepts(door->node->settings, ADDR_PROTO_UNSAID), d);
         if (e) {
             return e;
         }
@@ -372,8 +379,10 @@ door_open(struct door *door, struct node *n, struct loop *loop, struct err_detai
         e = door_adopt(door, first, inherited, d);
     } else if (n->settings->net.unix_socket[0] != '\0') {
         e = door_open_unix(door, d);
-    } else {
+    } else if (n->settings->net.port != 0) {
         e = door_open_tcp(door, d);
+    } else {
+        e = ERR_OK;
     }
     if (e) {
         door_close(door);
@@ -382,7 +391,8 @@ door_open(struct door *door, struct node *n, struct loop *loop, struct err_detai
 }
 
 err_t
-door_write_ports(const struct door *door, const char *path, struct err_detail *d)
+door_write_ports(const struct door *door, const struct udp *udp, const char *path,
+                 struct err_detail *d)
 {
     char temporary[4096];
     FILE *out;
@@ -401,6 +411,7 @@ door_write_ports(const struct door *door, const char *path, struct err_detail *d
             fprintf(out, "TCP INET6: %u\n", door->local[i].port);
         }
     }
+    udp_write_ports(udp, out);
     if (fclose(out) != 0 || rename(temporary, path) < 0) {
         return err_set(d, ERR_IO, "failed to write \"%.200s\": %s", path, strerror(errno));
     }

@@ -10,8 +10,10 @@
 #pragma once
 #include "base/clock.h"
 #include "base/err.h"
+#include "net/addr.h"
 #include "net/listener.h"
 #include "node/conns.h"
+#include "node/session.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +22,8 @@
 #define DOOR_LISTENERS_MAX 64
 
 struct node;
+struct settings;
+struct udp;
 struct workers;
 
 struct door {
@@ -47,10 +51,11 @@ struct door {
 MUST_CHECK err_t door_open(struct door *door, struct node *n, struct loop *loop,
                            struct err_detail *d);
 /*
- * Writes "TCP INET: PORT" and the like to path, for tests that ask for any free
- * port; the file appears whole.
+ * Writes "TCP INET: PORT" and the like to path, and the same of the UDP sockets, for tests that ask
+ * for any free port; the file appears whole.
  */
-MUST_CHECK err_t door_write_ports(const struct door *door, const char *path, struct err_detail *d);
+MUST_CHECK err_t door_write_ports(const struct door *door, const struct udp *udp, const char *path,
+                                  struct err_detail *d);
 
 /* Lets clients in. */
 void door_start(struct door *door, struct workers *workers);
@@ -60,3 +65,8 @@ void door_check(struct door *door);
 void door_left(struct door *door);
 /* Stops listening; twice is fine. */
 void door_close(struct door *door);
+
+/* An IP address as "stats conns" wants it, of a TCP socket; CONN_NONE for any other. */
+struct conn_addr door_addr_of(const struct sockaddr_storage *sa);
+/* The protocols that an entry of -l with this prefix lets in. */
+enum session_accepts door_accepts(const struct settings *s, enum addr_proto proto);

@@ -280,12 +280,9 @@ options_refuse(const struct settings *s, struct err_detail *d)
         return err_set(d, ERR_DENIED,
                        "option -e (--memory-file): memory that survives a restart is not built in");
     }
-    if (s->net.udp_port != 0 && s->net.unix_socket[0] == '\0') {
-        return err_set(d, ERR_DENIED, "option -U (--udp-port): UDP is not built in; use -U 0");
-    }
-    if (s->net.port == 0 && s->net.unix_socket[0] == '\0') {
-        return err_set(d, ERR_INVALID,
-                       "nothing to listen on: -p 0 turns TCP off and -s names no Unix socket");
+    if (s->net.port == 0 && s->net.udp_port == 0 && s->net.unix_socket[0] == '\0') {
+        return err_set(d, ERR_INVALID, "nothing to listen on: -p 0 turns TCP off, there is no -U, "
+                                       "and -s names no Unix socket");
     }
     return ERR_OK;
 }

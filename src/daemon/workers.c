@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "daemon/clients.h"
+#include "daemon/udp.h"
 #include "daemon/verbose.h"
 #include "net/mailbox.h"
 #include "node/watch.h"
@@ -26,6 +27,7 @@ struct thread {
     struct loop     loop;
     struct mailbox  mailbox;
     struct clients  clients;
+    struct udp_desk udp;
     struct ev_timer deadline; /* of draining */
     pthread_t       id;
     bool            started;
@@ -71,6 +73,7 @@ thread_drain(struct thread *t)
     if (!t->draining) {
         t->draining = true;
         ev_timer_start(t->loop.ev, &t->deadline);
+        udp_stop(&t->udp);
         clients_drain(&t->clients);
     }
     if (t->clients.count == 0) {
@@ -141,6 +144,7 @@ thread_main(void *arg)
     ev_timer_stop(t->loop.ev, &t->deadline);
     clients_fini(&t->clients);
     verbose_end(&t->verbose);
+    udp_stop(&t->udp);
     panic_thread_stop();
     return NULL;
 }
@@ -168,6 +172,10 @@ thread_init(struct thread *t, struct workers *all)
     clients_init(&t->clients, t->worker, &t->loop, all->config.left, all->config.arg);
     ev_timer_init(&t->deadline, thread_on_deadline, WORKERS_GRACE_SECONDS, 0.);
     t->deadline.data = t;
+    e = udp_start(&t->udp, all->config.udp, t->worker, &t->loop);
+    if (e) {
+        return e;
+    }
     return mailbox_init(&t->mailbox, &t->loop, WORKERS_MAILBOX, thread_receive, t);
 }
 
@@ -247,6 +255,7 @@ thread_fini(struct thread *t)
         }
     }
     mailbox_fini(&t->mailbox);
+    udp_stop(&t->udp); /* of a thread that never ran */
     loop_fini(&t->loop);
 }
 

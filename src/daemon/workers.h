@@ -10,11 +10,13 @@
 
 struct client;
 struct node;
+struct udp;
 struct workers;
 
 struct workers_config {
     struct node *node;
     unsigned     count; /* 1..NODE_WORKERS_MAX */
+    struct udp  *udp;   /* its sockets are taken */
     /* A connection is gone.  Called in a worker's thread. */
     void (*left)(void *arg);
     /* node->request is set: look at it.  Called in a worker's thread, after its turn. */

@@ -54,7 +54,7 @@ udp_set(struct settings *s, const struct setting *row, const char *text, struct 
 {
     err_t e = settings_set_row(s, row, text, SETTING_UNIT_ONE, d);
 
-    if (e == ERR_OK && s->net.udp_port > 0 && !s->given[SETTING_port]) {
+    if (e == ERR_OK && s->net.udp_port != 0 && !s->given[SETTING_port]) {
         s->net.port = s->net.udp_port;
     }
     return e;
