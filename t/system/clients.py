@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""Real clients: each holds a session of its own, and memccapable runs its whole suite."""
+"""Real clients: each holds a session of its own, and memccapable runs its whole suite.
+
+npm's clients are looked for where NODE_PATH says, or where contrib/check puts them.
+"""
 
 import concurrent.futures
 import os
@@ -13,9 +16,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 import tap  # noqa: E402
-from server import Server, program_exists  # noqa: E402
+from server import REFERENCE, Server, program_exists  # noqa: E402
 
-# (name, Debian package, interpreter, script, arguments before host and port)
+TOP = os.path.abspath(os.path.join(HERE, "..", ".."))
+ENVIRONMENT = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+ENVIRONMENT.setdefault("NODE_PATH", os.path.join(TOP, "build-check", "node", "node_modules"))
+if REFERENCE:
+    ENVIRONMENT["REFERENCE"] = "1"  # for what memcached does not do
+
+NPM = "nodejs, and contrib/check node"
+# (name, Debian package or where it comes from, interpreter, script, arguments before host and port)
 SESSIONS = [
     ("pylibmc", "python3-pylibmc", "/usr/bin/python3", "pylibmc_session.py", []),
     ("pymemcache", "python3-pymemcache", "/usr/bin/python3", "pymemcache_session.py", []),
@@ -24,6 +34,10 @@ SESSIONS = [
      ["Cache::Memcached::Fast"]),
     ("dalli", "ruby-dalli", "ruby", "dalli.rb", []),
     ("php-memcached", "php-memcached", "php", "memcached.php", []),
+    ("npm memcached", NPM, "node", "node/memcached.js", []),
+    ("npm memjs", NPM, "node", "node/memjs.js", []),
+    ("libmemcached-tools", "libmemcached-tools", "/usr/bin/python3", "libmemcached.py", []),
+    ("memcached-tool", "memcached", "/usr/bin/python3", "memcached_tool.py", []),
 ]
 
 
@@ -36,13 +50,15 @@ def session(report, name, package, interpreter, script, args):
         done = subprocess.run([interpreter, os.path.join(HERE, "clients", script)] + args
                               + ["127.0.0.1", str(s.port)],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=90,
-                              env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"), check=False)
+                              stderr=subprocess.PIPE, timeout=120, env=ENVIRONMENT, check=False)
     if done.returncode == 77:
-        report.append((None, name, "Debian package %s is missing" % package))
+        report.append((None, name, "missing: %s" % package))
         return
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         found = re.match(r"(not )?ok (.*)", line)
+        if line.startswith("skip "):
+            report.append((None, name + ": " + line[5:].partition(" - ")[0],
+                           line.partition(" - ")[2]))
         if found:
             what, _, why = found.group(2).partition(" - ")
             report.append((not found.group(1), "%s: %s" % (name, what), why))

@@ -27,7 +27,8 @@ def session(word, options)
   check(dc.set('a', { 'x' => [1, 2.5, nil] }) ? true : false, true, "#{word}set")
   check(dc.get('a'), { 'x' => [1, 2.5, nil] }, "#{word}get")
   check(dc.get('missing'), nil, "#{word}get misses")
-  bytes = "\0\r\n\xffEND\r\n".b
+  # In meta, dalli up to 3.2.8 takes the first line of a value for the whole.
+  bytes = options[:protocol] ? "\0\n\r\xffEND\n".b : "\0\r\n\xffEND\r\n".b
   dc.set('bytes', bytes, 0, raw: true)
   check(dc.get('bytes', raw: true)&.b, bytes, "#{word}raw bytes")
   dc.set('long', 'x' * 900_000, 0, compress: false)
@@ -80,4 +81,8 @@ end
 
 session('binary: ', {})
 has_meta = Gem::Version.new(Dalli::VERSION) >= Gem::Version.new('3.2')
-session('meta: ', { protocol: :meta }) if has_meta
+if has_meta
+  session('meta: ', { protocol: :meta })
+else
+  puts "skip meta - dalli #{Dalli::VERSION} does not speak it"
+end
