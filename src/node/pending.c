@@ -61,18 +61,7 @@ pending_free(struct worker *w, struct pending *p)
 size_t
 pending_write(struct worker *w, struct pending *p, struct slice in)
 {
-    size_t done = 0;
-
-    while (done < in.len && p->cursor.left > 0) {
-        size_t room, n = in.len - done;
-        void *to = value_cursor_span(&p->cursor, w->node->store, &room);
-
-        n = n < room ? n : room;
-        memcpy(to, in.ptr + done, n);
-        value_cursor_advance(&p->cursor, w->node->store, n);
-        done += n;
-    }
-    return done;
+    return value_cursor_write(&p->cursor, w->node->store, in);
 }
 
 void

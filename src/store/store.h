@@ -163,6 +163,12 @@ void value_cursor_init(struct value_cursor *v, const struct store *s, struct ite
 void *value_cursor_span(const struct value_cursor *v, const struct store *s, size_t *len);
 /* Goes n bytes on; n is at most the span's length. */
 void value_cursor_advance(struct value_cursor *v, const struct store *s, size_t n);
+/*
+ * Copies bytes to here, up to the value's end, and goes on behind them; returns how many.  For an
+ * item made by store_alloc() and not yet published.  By relaxed words: somebody may still look at
+ * its chunks as what they were before.
+ */
+size_t value_cursor_write(struct value_cursor *v, const struct store *s, struct slice bytes);
 /* Up to max spans from here as an iovec, without moving; returns how many. */
 int value_cursor_iov(const struct value_cursor *v, const struct store *s, struct iovec *iov,
                      int max);

@@ -71,6 +71,23 @@ value_cursor_advance(struct value_cursor *v, const struct store *s, size_t n)
     assert(v->left == 0 || v->at < cursor_chunk_bytes(v));
 }
 
+size_t
+value_cursor_write(struct value_cursor *v, const struct store *s, struct slice bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes.len && v->left > 0) {
+        size_t room, n = bytes.len - done;
+        char *to = value_cursor_span(v, s, &room);
+
+        n = n < room ? n : room;
+        item_put_bytes(v->chunk, (uint32_t)(to - (char *)v->chunk), bytes.ptr + done, n);
+        value_cursor_advance(v, s, n);
+        done += n;
+    }
+    return done;
+}
+
 int
 value_cursor_iov(const struct value_cursor *v, const struct store *s, struct iovec *iov, int max)
 {

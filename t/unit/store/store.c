@@ -106,6 +106,45 @@ Test(store, a_value_being_sent_survives_overwrite_delete_and_eviction)
     engine_fini(&e);
 }
 
+/* A client on a slow line: every cut, also inside of words and across pieces. */
+Test(store, a_value_written_in_portions_is_whole)
+{
+    static const uint32_t size[] = { 1, 9, 100, 4095, 4097, 70000, 1000000 };
+    static const uint32_t portion[] = { 1, 2, 7, 8, 13, 1000, 65536 };
+    static char data[1000001];
+    struct engine e;
+    const struct store_config config = engine_config(32 << 20);
+
+    engine_init(&e, &config);
+    for (uint32_t i = 0; i < sizeof data; i++) {
+        data[i] = (char)(i * 31 + i / 256);
+    }
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        struct store_spec spec = { .key = SLICE("key"), .value_len = size[i] };
+        struct item *item = store_alloc(e.ctx, &spec);
+        struct value_cursor v;
+        size_t at = 0, n = 1;
+
+        cr_assert_not_null(item);
+        value_cursor_init(&v, e.store, item);
+        for (size_t k = 0; n > 0; k++, at += n) {
+            struct slice rest = slice_of(data + at, sizeof data - at);
+            rest.len = portion[k % 7] < rest.len ? portion[k % 7] : rest.len;
+            n = value_cursor_write(&v, e.store, rest);
+        }
+        cr_assert_eq(at, size[i], "no byte behind its end is taken");
+        value_cursor_init(&v, e.store, item);
+        at = 0;
+        for (char *p; (p = value_cursor_span(&v, e.store, &n)) != NULL;
+             value_cursor_advance(&v, e.store, n), at += n) {
+            cr_assert_arr_eq(p, data + at, n);
+        }
+        cr_assert_eq(at, size[i]);
+        store_drop(e.ctx, item);
+    }
+    engine_fini(&e);
+}
+
 /* The table grows one bucket at a time; no key may be lost on the way. */
 Test(store, growth_loses_nothing)
 {
