@@ -1,234 +1,225 @@
 #!/usr/bin/python3
-"""A mixed load over all protocols for SOAK_SECONDS (5): no wrong value, bounded memory.
+"""Everything at once for SOAK_SECONDS (5): no wrong value, bounded memory, nothing left behind.
 
-Each client process owns some keys and remembers what it stored last; a value names its key,
-its owner, its number and carries a checksum.  Reading an own key gives the last value
-or nothing; reading a key of another client gives a value that fits its key and is never older than
-one seen before.
+Clients that behave (t/soak/load.py), clients that do not (rude.py), an operator (control.py) and
+onlookers (watch.py), each a process or several.  While they are at work the server's memory and
+threads are watched; when they are gone, connections, descriptors, buffers and items are counted.
+SOAK_SEED repeats a run's choices.
 """
 
-import hashlib
 import multiprocessing
 import os
-import random
+import queue
 import sys
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "lib"), os.path.join(HERE, "..", "soak")]
+os.environ.setdefault("TEST_DEADLINE", "60")
+os.environ.setdefault("ASAN_OPTIONS", "abort_on_error=1:detect_leaks=1")
+os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
+os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
 
-import packets  # noqa: E402
 import tap  # noqa: E402
-from server import SANITIZED, Server, program_exists  # noqa: E402
+from control import LIMITS, Operator, understands  # noqa: E402
+from load import Client, settle  # noqa: E402
+from rude import Rude  # noqa: E402
+from server import REFERENCE, SANITIZED, Server, program_exists  # noqa: E402
+from shared import OWNERS, SECONDS, SEED, Board  # noqa: E402
+from watch import METADUMP, Watchers  # noqa: E402
 
 MIB = 1 << 20
-SECONDS = float(os.environ.get("SOAK_SECONDS", "5"))
-SEED = int(os.environ.get("SOAK_SEED", "0")) or int(time.time())
-CLIENTS = 4
-KEYS = 3000
 BESIDE = 8 * MIB  # what a server may use beside -m, over what it uses when empty
+FORK = multiprocessing.get_context("fork")
+PROBES = (("watch", b"watch fetchers\r\n"), ("slabs reassign", b"slabs reassign 0 0\r\n"),
+          ("lru_crawler crawl", b"lru_crawler crawl 63\r\n"),
+          ("lru_crawler metadump", b"lru_crawler metadump 63\r\n"),
+          ("lru_crawler mgdump", b"lru_crawler mgdump 63\r\n"))
+GAUGES = ("curr_connections", "read_buf_count", "read_buf_bytes", "response_obj_count",
+          "response_obj_bytes", "log_watchers")
 
 
-def make(key, number, size):
-    """A value of about size bytes that can be checked by itself."""
-    head = b"%s %d " % (key, number)
-    body = (head * (size // len(head) + 1))[:size]
-    return head + hashlib.md5(head + body).hexdigest().encode() + b" " + body
-
-
-def number_of(key, value):
-    """The number in a value; raises if it is not one of this key."""
-    name, number, digest, body = value.split(b" ", 3)
-    if name != key or hashlib.md5(b"%s %s " % (name, number) + body).hexdigest().encode() != digest:
-        raise ValueError("wrong value of %r: %r" % (key, value[:120]))
-    return int(number)
-
-
-class Text:
-    """get, set, delete of the classic protocol."""
-
-    def __init__(self, conn):
-        self.conn = conn
-
-    def set(self, key, value, exptime):
-        """True if stored."""
-        return self.conn.set(key, value, 1, exptime) == b"STORED\r\n"
-
-    def get(self, keys):
-        """A dict of what was found."""
-        self.conn.send(b"get " + b" ".join(keys) + b"\r\n")
-        found = {}
-        while True:
-            words = self.conn.line().split()
-            if words == [b"END"]:
-                return found
-            found[words[1]] = self.conn.exact(int(words[3]) + 2)[:-2]
-
-    def delete(self, key):
-        """Gone, whatever was there."""
-        if self.conn.ask(b"delete " + key + b"\r\n") not in (b"DELETED\r\n", b"NOT_FOUND\r\n"):
-            raise ValueError("delete")
-
-
-class Meta:
-    """mg, ms, md, with quiet forms."""
-
-    def __init__(self, conn):
-        self.conn = conn
-
-    def set(self, key, value, exptime):
-        """True if stored."""
-        self.conn.send(b"ms %s %d T%d q\r\n%s\r\nmn\r\n" % (key, len(value), exptime, value))
-        return self.conn.until(b"MN\r\n") == b"MN\r\n"
-
-    def get(self, keys):
-        """A dict of what was found."""
-        self.conn.send(b"".join(b"mg %s v k q\r\n" % k for k in keys) + b"mn\r\n")
-        found = {}
-        while True:
-            words = self.conn.line().split()
-            if words == [b"MN"]:
-                return found
-            found[words[2][1:]] = self.conn.exact(int(words[1]) + 2)[:-2]
-
-    def delete(self, key):
-        """Gone, whatever was there."""
-        if self.conn.ask(b"md " + key + b"\r\n") not in (b"HD\r\n", b"NF\r\n"):
-            raise ValueError("md")
-
-
-class Binary:
-    """getkq, set, delete of the binary protocol."""
-
-    def __init__(self, conn):
-        self.conn = conn
-
-    def set(self, key, value, exptime):
-        """True if stored."""
-        self.conn.send(packets.store("set", key, value, 1, exptime))
-        return packets.read(self.conn).status == packets.OK
-
-    def get(self, keys):
-        """A dict of what was found."""
-        self.conn.send(b"".join(packets.packet("getkq", k) for k in keys) + packets.packet("noop"))
-        found = {}
-        while True:
-            answer = packets.read(self.conn)
-            if answer.op == packets.OPCODES["noop"]:
-                return found
-            found[answer.key] = answer.value
-
-    def delete(self, key):
-        """Gone, whatever was there."""
-        self.conn.send(packets.packet("delete", key))
-        if packets.read(self.conn).status not in (packets.OK, packets.MISS):
-            raise ValueError("delete")
-
-
-class Client:
-    """One process of the load."""
-
-    def __init__(self, server, me):
-        self.me = me
-        self.rng = random.Random(SEED * 100 + me)
-        self.speakers = [kind(server.conn()) for kind in (Text, Meta, Binary)]
-        self.last = {}  # own key -> (number, when it expires or None), or None if deleted
-        self.seen = {}  # key of others -> number
-        self.count = {"set": 0, "hit": 0, "miss": 0, "refused": 0, "delete": 0}
-
-    def key(self, owner):
-        """Some key, low numbers more often."""
-        return b"o%d-%d" % (owner, int(KEYS * self.rng.random() ** 2))
-
-    def write(self, speaker):
-        """Stores one own key."""
-        key = self.key(self.me)
-        number = self.count["set"] = self.count["set"] + 1
-        size = int(300000 ** self.rng.random()) if self.rng.random() < 0.9 else 0
-        exptime = self.rng.choice((0, 0, 0, 0, 2, 1000))
-        # A refused write leaves nothing behind.
-        stored = speaker.set(key, make(key, number, size), exptime)
-        self.count["refused"] += not stored
-        self.last[key] = (number, time.monotonic() + exptime + 1.5 if exptime == 2
-                          else None) if stored else None
-
-    def read(self, speaker):
-        """Looks some keys up and checks what comes."""
-        keys = list({self.key(self.rng.randrange(CLIENTS))
-                     for _ in range(self.rng.choice((1, 2, 10, 50)))})
-        found = speaker.get(keys)
-        now = time.monotonic()
-        for key, value in found.items():
-            if key not in keys:
-                raise ValueError("not asked for: %r" % key)
-            number = number_of(key, value)
-            if key.startswith(b"o%d-" % self.me):
-                last = self.last.get(key)
-                if last is None or last[0] != number or (last[1] and now > last[1] + 1):
-                    raise ValueError("%r is %d, stored last: %r, now %f" % (key, number, last, now))
-            elif number < self.seen.get(key, 0):
-                raise ValueError("%r went back from %d to %d" % (key, self.seen[key], number))
-            else:
-                self.seen[key] = number
-        self.count["hit"] += len(found)
-        self.count["miss"] += len(keys) - len(found)
-
-    def remove(self, speaker):
-        """Deletes one own key."""
-        key = self.key(self.me)
-        speaker.delete(key)
-        self.last[key] = None
-        self.count["delete"] += 1
-
-    def work(self, until):
-        """Until the time is over, or something is wrong."""
-        while time.monotonic() < until:
-            dice = self.rng.random()
-            step = self.write if dice < 0.35 else self.remove if dice < 0.4 else self.read
-            step(self.rng.choice(self.speakers))
-        return self.count
-
-
-def run_client(server, me, until, results):
-    """The body of a client process."""
+def run(make, name, board, until, results):
+    """The body of a process."""
     try:
-        results.put((me, Client(server, me).work(until), None))
-    except Exception as error:
-        results.put((me, None, "%s: %s" % (type(error).__name__, error)))
+        count, sums = make().work(until)
+        results.put((name, count, sums, None))
+    except Exception as error:  # what went wrong is the report
+        board.give_up()
+        results.put((name, None, {}, "%s: %s" % (type(error).__name__, error)))
+
+
+def descriptors(s):
+    """How many are open."""
+    return len(os.listdir("/proc/%d/fd" % s.pid))
+
+
+def threads(s):
+    """How many there are."""
+    return len(os.listdir("/proc/%d/task" % s.pid))
+
+
+def eventually(look, want, seconds=10):
+    """The last thing look() says: want, or whatever it still is after some time."""
+    until = time.monotonic() + seconds
+    while True:
+        got = look()
+        if got == want or time.monotonic() > until:
+            return got
+        time.sleep(0.05)
+
+
+def storm(s, board):
+    """Lets everybody loose: (what they report, most memory, numbers of threads seen)."""
+    results = FORK.Queue()
+    started = time.monotonic()
+    until = started + SECONDS
+    makers = {"client %d" % i: (lambda i=i: Client(s, board, i, started)) for i in range(OWNERS)}
+    makers["rude clients"] = lambda: Rude(s, board)
+    makers["the operator"] = lambda: Operator(s, board)
+    makers["onlookers"] = lambda: Watchers(s, board)
+    processes = [FORK.Process(target=run, args=(make, name, board, until, results))
+                 for name, make in makers.items()]
+    for process in processes:
+        process.start()
+    top, seen, reports = 0, set(), {}
+    while len(reports) < len(makers) and time.monotonic() < until + 90:
+        try:
+            top = max(top, s.status("VmRSS") * 1024)
+            seen.add(threads(s))
+        except (OSError, KeyError):
+            board.give_up()  # it is dead
+        try:
+            name, *report = results.get(timeout=0.1)
+            reports[name] = report
+        except queue.Empty:
+            pass
+    for process in processes:
+        process.join(1)
+        if process.is_alive():
+            process.kill()
+    for name in makers:
+        count, _, error = reports.get(name, (None, {}, "it did not come to its end"))
+        tap.ok(error is None, name + ": nothing is wrong", error)
+        tap.note("%s: %s" % (name, ", ".join("%s %d" % row for row in (count or {}).items())))
+    return reports, top, seen
+
+
+def judge(reports, evictions):
+    """What can be said when all is over."""
+    good = all(report[2] is None for report in reports.values())
+    clients = [report for name, report in reports.items() if name.startswith("client")]
+    if not good:
+        return
+    for count, _, _ in clients:
+        tap.ok(count["hit"] > 100, "reads hit", count)
+        tap.ok(count["refused"] * 100 <= count["set"], "writes are not refused", count)
+    tap.ok(evictions or SECONDS < 10, "items were evicted")
+    wrong, lives = settle([sums for _, sums, _ in clients])
+    tap.is_(wrong, [], "shared counters and cas rounds add up in each of their lives")
+    tap.note("%d lives of shared counters" % lives)
+
+
+def gauges(c):
+    """Those that must be as they were in the beginning."""
+    rows = c.stats()
+    return {name: rows.get(name) for name in GAUGES if not (REFERENCE and "_buf_" in name
+                                                              or REFERENCE and "_obj_" in name)}
+
+
+def numbers(c):
+    """Plain stats, as numbers where they are whole."""
+    return {name: int(value) for name, value in c.stats().items() if value.isdigit()}
+
+
+def dump(s):
+    """How many keys metadump lists."""
+    with s.conn() as c:
+        c.send(b"lru_crawler metadump all\r\n")
+        if not REFERENCE:  # 1.6.18 has no OK before the keys
+            head = c.line()
+            if head != b"OK\r\n":
+                return head
+        lines = c.until(b"END\r\n").splitlines(True)[:-1]
+        return len(lines) if all(METADUMP.fullmatch(line) for line in lines) else lines[:3]
+
+
+def items_match(s, c):
+    """What is counted in different places is the same, and can all be got rid of."""
+    crawls = understands(s, b"lru_crawler crawl 0\r\n")
+    if crawls:
+        time.sleep(3.5)  # the shortest times of the load are over
+        c.ask(b"lru_crawler crawl all\r\n")
+        eventually(lambda: numbers(c)["lru_crawler_running"], 0)
+    rows = numbers(c)
+    by_class = sum(int(v) for n, v in c.stats(b"items").items() if n.endswith(":number"))
+    tap.between(by_class, rows["curr_items"] * 0.95 - 5, rows["curr_items"] * 1.05 + 5,
+                "stats items counts as many items as stats")
+    if understands(s, b"lru_crawler metadump 63\r\n") and crawls:
+        tap.is_(eventually(lambda: dump(s), rows["curr_items"]), rows["curr_items"],
+                "and so does a dump of all keys")
+    else:
+        tap.skip("and so does a dump of all keys", "there is no metadump or no crawler")
+    tap.ok(rows["bytes"] <= rows["limit_maxbytes"], "bytes stay within the limit", rows)
+    tap.is_(c.ask(b"flush_all\r\n"), b"OK\r\n", "flush_all")
+    if not crawls:
+        tap.skip("nothing is left after flush_all and a crawl", "there is no lru_crawler crawl")
+        return
+
+    def left():
+        c.ask(b"lru_crawler crawl all\r\n")
+        now = numbers(c)
+        return now["bytes"], now["curr_items"]
+    tap.is_(eventually(left, (0, 0), 20), (0, 0), "nothing is left after flush_all and a crawl")
+
+
+def figures_match(c):
+    """What was counted fits together."""
+    rows = numbers(c)
+    for whole, parts in (("cmd_get", ("get_hits", "get_misses")),
+                         ("cmd_touch", ("touch_hits", "touch_misses"))):
+        tap.is_(sum(rows[part] for part in parts), rows[whole],
+                "%s is %s" % (whole, " and ".join(parts)))
+    tap.ok(rows["get_expired"] + rows["get_flushed"] <= rows["get_misses"],
+           "what was expired or flushed was a miss", rows)
+    tap.note("%d gets, %d sets, %d evictions, %d pages moved, %d refused" % (
+        rows["cmd_get"], rows["cmd_set"], rows["evictions"], rows["slabs_moved"],
+        rows["store_no_memory"]))
+    tap.is_(c.ask(b"stats reset\r\n"), b"RESET\r\n", "stats reset")
+    after = numbers(c)
+    tap.is_([after[n] for n in ("cmd_get", "get_hits", "cmd_set", "evictions", "total_items")],
+            [0] * 5, "and totals are 0 again")
 
 
 def main():
-    """Clients, and an eye on the server's memory."""
+    """Start, storm, and the count of what is left."""
     program_exists()
     tap.note("SOAK_SEED=%d" % SEED)
-    with Server("-m", "64") as s:
-        empty = s.status("VmRSS") * 1024
-        results = multiprocessing.Queue()
-        until = time.monotonic() + SECONDS
-        clients = [multiprocessing.Process(target=run_client, args=(s, i, until, results))
-                   for i in range(CLIENTS)]
-        for client in clients:
-            client.start()
-        top, reports = 0, []
-        while len(reports) < CLIENTS and time.monotonic() < until + 30:
-            top = max(top, s.status("VmRSS") * 1024)
-            time.sleep(0.1)
-            while not results.empty():
-                reports.append(results.get())
-        for me, count, error in sorted(reports):
-            tap.ok(error is None, "client %d sees no wrong value" % me, error)
-            if count:
-                tap.note(" ".join("%s %d" % pair for pair in count.items()))
-                tap.ok(count["hit"] > 100 and count["refused"] * 1000 <= count["set"],
-                       "client %d: reads hit, writes are not refused" % me, count)
-        tap.is_(len(reports), CLIENTS, "every client comes to its end")
-        for client in clients:
-            client.join(1)
-            if client.is_alive():
-                client.kill()
+    with Server("-m", str(LIMITS[0])) as s:
+        board = Board()
         with s.conn() as c:
-            tap.ok(int(c.stats()["bytes"]) <= 64 * MIB, "bytes stay within -m")
-        tap.ok(SANITIZED or top <= empty + 64 * MIB + BESIDE,
+            c.stats()
+            empty = s.status("VmRSS") * 1024
+            base = gauges(c), descriptors(s), threads(s)
+        eventually(lambda: descriptors(s), base[1] - 1)
+        missing = [what for what, probe in PROBES if not understands(s, probe)]
+        tap.note("not there, and left out: %s" % ", ".join(missing) if missing else
+                 "nothing is left out")
+        reports, top, seen = storm(s, board)
+        if s.proc.poll() is not None:
+            tap.ok(False, "the server lives", s.stderr()[-6000:])
+            tap.done()
+        with s.conn() as c:
+            judge(reports, numbers(c)["evictions"])
+            tap.is_(eventually(lambda: gauges(c), base[0]), base[0],
+                    "connections and buffers are as in the beginning")
+            tap.is_(eventually(lambda: descriptors(s), base[1]), base[1],
+                    "so are descriptors")
+            tap.is_(sorted(seen | {threads(s)}), [base[2]], "no thread came or went")
+            figures_match(c)
+            items_match(s, c)
+        tap.ok(SANITIZED or REFERENCE or top <= empty + max(LIMITS) * MIB + BESIDE,
                "resident memory stays within -m and %d MiB" % (BESIDE // MIB),
                "%d MiB, %d when empty" % (top // MIB, empty // MIB))
         tap.note("%d MiB at most, %d when empty" % (top // MIB, empty // MIB))
