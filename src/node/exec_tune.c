@@ -246,6 +246,9 @@ crawler_dump(struct worker *w, enum dump_kind kind, struct slice list)
     bool meta = kind == DUMP_META;
     uint64_t classes = 0;
 
+    if (session_is_datagram(w->current)) {
+        return RPL_ERROR; /* there is nobody to send the rest to */
+    }
     if (!w->node->settings->admin.dump_enabled) {
         return meta ? RPL_METADUMP_REFUSED : RPL_MGDUMP_REFUSED;
     }
@@ -358,6 +361,10 @@ exec_watch(struct worker *w, const struct command *c, struct item *item, struct 
 
     (void)item;
     words_split(c->args, &words);
+    if (session_is_datagram(w->current)) {
+        r->code = RPL_ERROR;
+        return;
+    }
     if (!w->node->settings->admin.watch_enabled) {
         r->code = RPL_WATCH_REFUSED;
         return;
