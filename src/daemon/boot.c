@@ -14,6 +14,7 @@
 #include "net/loop.h"
 #include "node/node.h"
 #include "node/watch.h"
+#include "store/store.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -95,6 +96,9 @@ boot_turn_end(void *arg)
     if (request != NODE_REQUEST_NONE) {
         b->graceful = request == NODE_REQUEST_STOP_GRACEFUL;
         loop_stop(&b->loop);
+    }
+    if (store_is_asked(b->node->store)) {
+        upkeep_wake(b->upkeep);
     }
     door_check(&b->door);
     if (b->workers != NULL) {

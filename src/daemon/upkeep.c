@@ -21,12 +21,13 @@ struct upkeep {
     struct workers   *workers;
     struct store_ctx *ctx;
     pthread_t         id;
-    pthread_mutex_t   lock; /* of stop */
+    pthread_mutex_t   lock; /* of stop and woken */
     pthread_cond_t    changed;
     bool              stop;
+    bool              woken; /* since the last tick began */
 };
 
-/* Sleeps with the lock held; ends early when stop is set. */
+/* Sleeps with the lock held; ends early when stop or woken is set. */
 static void
 upkeep_sleep(struct upkeep *u, usec_t time)
 {
@@ -68,10 +69,11 @@ upkeep_main(void *arg)
     while (!u->stop) {
         usec_t sleep;
 
+        u->woken = false;
         pthread_mutex_unlock(&u->lock);
         sleep = upkeep_step(u);
         pthread_mutex_lock(&u->lock);
-        if (!u->stop) {
+        if (!u->stop && !u->woken) {
             upkeep_sleep(u, sleep);
         }
     }
@@ -119,6 +121,18 @@ upkeep_start(struct node *n, struct workers *workers, struct upkeep **ret, struc
     }
     *ret = u;
     return ERR_OK;
+}
+
+void
+upkeep_wake(struct upkeep *u)
+{
+    if (u == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&u->lock);
+    u->woken = true;
+    pthread_cond_signal(&u->changed);
+    pthread_mutex_unlock(&u->lock);
 }
 
 void

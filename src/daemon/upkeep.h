@@ -1,7 +1,8 @@
 /*
  * upkeep.h - the thread that does the store's background work, and nothing else.
  *
- * It asks store_tick() how long it may sleep; an idle store is looked at once a second.
+ * It asks store_tick() how long it may sleep; an idle store is looked at once a second, and at once
+ * when something was asked of it.
  */
 #pragma once
 #include "base/err.h"
@@ -16,5 +17,7 @@ struct workers;
  */
 MUST_CHECK err_t upkeep_start(struct node *n, struct workers *workers, struct upkeep **ret,
                               struct err_detail *d);
+/* Has store_tick() called now: somebody asked for something.  Any thread; NULL is fine. */
+void upkeep_wake(struct upkeep *u);
 /* Ends and frees it.  NULL is fine. */
 void upkeep_stop(struct upkeep *u);

@@ -8,6 +8,7 @@
 #include "net/mailbox.h"
 #include "node/watch.h"
 #include "node/worker.h"
+#include "store/store.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -111,7 +112,8 @@ thread_turn_end(void *arg)
         log_set_verbosity((int)verbosity);
         workers_wake(t->all, 1); /* the first thread logs what clients say */
     }
-    if (atomic_load_explicit(&n->request, memory_order_relaxed) != NODE_REQUEST_NONE) {
+    if (atomic_load_explicit(&n->request, memory_order_relaxed) != NODE_REQUEST_NONE ||
+        store_is_asked(n->store)) {
         t->all->config.requested(t->all->config.arg);
     }
     if (atomic_load_explicit(&t->wish, memory_order_acquire) == WISH_DRAIN) {

@@ -56,16 +56,17 @@ node_tune(struct node *n)
 static struct store_config
 node_store_config(const struct settings *s, usec_t now)
 {
-    /* The sizes of -f and -n are only for those who ask for them: our own table wastes less. */
-    bool sized = s->given[SETTING_growth_factor] || s->given[SETTING_chunk_size];
+    /* memcached's sizes are only for those who ask for them: our own table wastes less. */
+    bool classic = settings_has_geometry(s);
 
     return (struct store_config){
         .memory_limit = s->store.memory_limit,
         .memory_max = s->store.memory_max,
         .item_size_max = s->store.item_size_max,
-        .page_size = sized ? 1 << 20 : 0, /* memcached's, so that its classes come out the same */
-        .factor = sized ? s->store.growth_factor : 0,
+        .page_size = classic ? 1 << 20 : 0, /* memcached's, so that its classes come out the same */
+        .factor = classic ? s->store.growth_factor : 0,
         .chunk_min = (unsigned)s->store.chunk_size,
+        .chunk_max = classic ? (uint32_t)s->store.slab_chunk_max : 0,
         .hash_power = (unsigned)s->store.hashpower,
         .preallocate = s->store.preallocate,
         .pages_stay = !s->store.slab_reassign,
@@ -86,8 +87,14 @@ node_new(struct settings *settings, const struct node_facts *facts, usec_t now,
 {
     struct store_config config = node_store_config(settings, now);
     struct node *n = aligned_alloc(_Alignof(struct node), sizeof *n);
+    uint32_t sizes[SETTINGS_SLAB_SIZES_MAX];
 
     assert(settings && facts);
+    if (settings_slab_sizes(settings, sizes, &config.chunk_size_count, d)) {
+        free(n);
+        return NULL;
+    }
+    config.chunk_sizes = config.chunk_size_count > 0 ? sizes : NULL;
     if (!n) {
         err_set(d, ERR_NOMEM, "out of memory for the node");
         return NULL;

@@ -129,6 +129,9 @@ pieces_make(struct store_ctx *c, struct item *it, uint32_t value_len)
         }
         uint32_t room = s->table.chunk[id] - header;
         uint32_t n = left < room ? left : room;
+        if (s->table.classic && n == left && left + 2 > room) {
+            n--; /* memcached's "\r\n" has a piece of its own now, and a piece is never empty */
+        }
         item_store_version(chunk, 0);
         item_set_seen(chunk, 0);
         item_store_word(chunk, 16, slab_handle(s, it));

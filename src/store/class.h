@@ -43,7 +43,7 @@ uint8_t class_for(const struct class_table *t, uint32_t size);
  */
 uint8_t class_for_piece(const struct class_table *t, uint32_t left, uint32_t header);
 
-#define CLASSIC_PIECE_HEADER 40u /* of memcached's pieces; ours is shorter */
+#define CLASSIC_PIECE_HEADER 48u /* of memcached's pieces; ours is shorter */
 
 /* The same with a classic table: the largest, or for the end of the value, "\r\n" counted, one
  * that it fits into. */

@@ -170,6 +170,16 @@ MUST_CHECK err_t settings_env(struct settings *s, char *const *environment, stru
 /* Looks at what single values cannot show: limits that depend on each other.  Call at start. */
 MUST_CHECK err_t settings_check(const struct settings *s, struct err_detail *d);
 
+#define SETTINGS_SLAB_SIZES_MAX 62 /* chunk sizes that may be given; slab_chunk_max is one more */
+
+/* The numbers in slab_sizes, rising, all below or at slab_chunk_max; *count is 0 if none are given.
+ */
+MUST_CHECK err_t settings_slab_sizes(const struct settings *s,
+                                     uint32_t ret[SETTINGS_SLAB_SIZES_MAX], unsigned *count,
+                                     struct err_detail *d);
+/* True if memcached's chunk sizes were asked for, by any setting that is about them. */
+bool settings_has_geometry(const struct settings *s);
+
 /*
  * Writes the value in the form settings_set() takes into out, NUL-terminated and cut at size;
  * returns the length it has in full.

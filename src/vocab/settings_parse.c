@@ -1,3 +1,4 @@
+#include "base/num.h"
 #include "vocab/settings.h"
 
 #include <assert.h>
@@ -179,6 +180,94 @@ settings_env(struct settings *s, char *const *environment, struct err_detail *d)
 
 /* -- settings that depend on each other ---------------------------------------------------- */
 
+#define SLAB_PAGE  (1u << 20) /* memcached's page */
+#define SLAB_ALIGN 8u
+
+/* One number of slab_sizes; last is the one before it. */
+static err_t
+slab_size_parse(const struct settings_store *t, struct slice text, uint32_t last, uint32_t *ret,
+                struct err_detail *d)
+{
+    uint32_t size = 0;
+
+    if (!num_parse_u32(text, &size) || size < t->chunk_size || size > t->slab_chunk_max) {
+        return err_set(d, ERR_RANGE, "slab size %u is out of valid range", size);
+    }
+    if (last >= size) {
+        return err_set(d, ERR_RANGE,
+                       "slab size %u cannot be lower than or equal to a previous class size", size);
+    }
+    if (size <= last + SLAB_ALIGN) {
+        return err_set(d, ERR_RANGE,
+                       "slab size %u must be at least %u bytes larger than previous class", size,
+                       SLAB_ALIGN);
+    }
+    *ret = size;
+    return ERR_OK;
+}
+
+err_t
+settings_slab_sizes(const struct settings *s, uint32_t ret[SETTINGS_SLAB_SIZES_MAX],
+                    unsigned *count, struct err_detail *d)
+{
+    const struct settings_store *t = &s->store;
+    struct slice text = slice_of(t->slab_sizes, strlen(t->slab_sizes));
+
+    *count = 0;
+    while (text.len > 0) {
+        const char *sign = memchr(text.ptr, '-', text.len);
+        size_t len = sign == NULL ? text.len : (size_t)(sign - text.ptr);
+        uint32_t last = *count > 0 ? ret[*count - 1] : 0, size = 0;
+
+        if (len > 0) {
+            err_t e = slab_size_parse(t, slice_of(text.ptr, len), last, &size, d);
+            if (e != ERR_OK) {
+                return e;
+            }
+            if (*count == SETTINGS_SLAB_SIZES_MAX) {
+                return err_set(d, ERR_RANGE, "too many slab classes specified");
+            }
+            ret[(*count)++] = size;
+        }
+        text = slice_from(text, sign == NULL ? len : len + 1);
+    }
+    return ERR_OK;
+}
+
+bool
+settings_has_geometry(const struct settings *s)
+{
+    return s->given[SETTING_growth_factor] || s->given[SETTING_chunk_size] ||
+           s->given[SETTING_slab_chunk_max] || s->store.slab_sizes[0] != '\0';
+}
+
+static err_t
+geometry_check(const struct settings *s, struct err_detail *d)
+{
+    const struct settings_store *t = &s->store;
+    uint32_t sizes[SETTINGS_SLAB_SIZES_MAX];
+    unsigned count;
+
+    /* A small -I is fine by itself; memcached wants slab_chunk_max lowered with it. */
+    if (s->given[SETTING_slab_chunk_max] && t->slab_chunk_max > t->item_size_max) {
+        return err_set(d, ERR_RANGE,
+                       "slab_chunk_max (bytes: %zu) cannot be larger than -I (item_size_max %zu)",
+                       (size_t)t->slab_chunk_max, (size_t)t->item_size_max);
+    }
+    if (t->item_size_max > t->slab_chunk_max && t->item_size_max % t->slab_chunk_max != 0) {
+        return err_set(
+            d, ERR_RANGE,
+            "-I (item_size_max: %zu) must be evenly divisible by slab_chunk_max (bytes: %zu)",
+            (size_t)t->item_size_max, (size_t)t->slab_chunk_max);
+    }
+    if (SLAB_PAGE % t->slab_chunk_max != 0) {
+        return err_set(d, ERR_RANGE,
+                       "slab_chunk_max (bytes: %zu) must divide evenly into %u (slab_page_size)",
+                       (size_t)t->slab_chunk_max, SLAB_PAGE);
+    }
+    return settings_slab_sizes(s, sizes, &count, d);
+}
+
 static err_t
 store_check(const struct settings *s, struct err_detail *d)
 {
@@ -202,19 +291,7 @@ store_check(const struct settings *s, struct err_detail *d)
     if (t->temp_lru && !t->lru_maintainer) {
         return err_set(d, ERR_INVALID, "temporary_ttl requires lru_maintainer to be enabled");
     }
-    /* A small -I is fine by itself; memcached wants slab_chunk_max lowered with it. */
-    if (s->given[SETTING_slab_chunk_max] && t->slab_chunk_max > t->item_size_max) {
-        return err_set(d, ERR_RANGE,
-                       "slab_chunk_max (bytes: %zu) cannot be larger than -I (item_size_max %zu)",
-                       (size_t)t->slab_chunk_max, (size_t)t->item_size_max);
-    }
-    if (t->item_size_max > t->slab_chunk_max && t->item_size_max % t->slab_chunk_max != 0) {
-        return err_set(
-            d, ERR_RANGE,
-            "-I (item_size_max: %zu) must be evenly divisible by slab_chunk_max (bytes: %zu)",
-            (size_t)t->item_size_max, (size_t)t->slab_chunk_max);
-    }
-    return ERR_OK;
+    return geometry_check(s, d);
 }
 
 err_t
