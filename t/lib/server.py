@@ -53,7 +53,7 @@ class NotStarted(Exception):
 class Server:
     """One server process.  Use it in a with statement; leaving it checks the exit code."""
 
-    def __init__(self, *args, env=None, tcp=True, unix=None, user=True, nofile=None):
+    def __init__(self, *args, env=None, tcp=True, unix=None, user=True):
         self.dir = tempfile.mkdtemp(prefix="magpie-t-")
         os.chmod(self.dir, 0o777)  # a server that gives up root writes its port file here
         self.unix = unix
