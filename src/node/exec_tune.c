@@ -25,7 +25,9 @@ word_text(struct slice word, char out[WORD_TEXT])
     if (word.len >= WORD_TEXT) {
         return "?";
     }
-    memcpy(out, word.ptr, word.len);
+    if (word.len > 0) { /* an empty one lies nowhere */
+        memcpy(out, word.ptr, word.len);
+    }
     out[word.len] = '\0';
     return out;
 }
