@@ -18,7 +18,7 @@ chunk_is_draining(const struct slab *s, const struct item *chunk)
 
 /* One of the thread's own, or of some that it gets from the class. */
 static struct item *
-stock_take(struct store_ctx *c, uint8_t class_id)
+stock_take(struct store_ctx *c, uint8_t class_id, bool grow)
 {
     struct slab *s = &c->store->slab;
     struct stock *stock = &c->stocks[class_id];
@@ -31,7 +31,7 @@ stock_take(struct store_ctx *c, uint8_t class_id)
     }
     struct item *got[STOCK_MAX / 2];
     unsigned max = s->classes[class_id].chunk <= STOCK_CHUNK_MAX ? STOCK_MAX / 2 : 1;
-    unsigned n = slab_take(s, class_id, got, max);
+    unsigned n = slab_take(s, class_id, got, max, grow);
     for (unsigned i = 1; i < n; i++) {
         stock_push(stock, got[i]);
     }
@@ -39,9 +39,9 @@ stock_take(struct store_ctx *c, uint8_t class_id)
 }
 
 struct item *
-chunk_take_free(struct store_ctx *c, uint8_t class_id)
+chunk_take_free(struct store_ctx *c, uint8_t class_id, bool grow)
 {
-    struct item *chunk = stock_take(c, class_id);
+    struct item *chunk = stock_take(c, class_id, grow);
 
     /* Who still reads the chunk's last item must see the bucket that dropped it move. */
     atomic_thread_fence(memory_order_release);
@@ -55,7 +55,7 @@ chunk_take(struct store_ctx *c, uint8_t class_id)
     struct slab_class *k = &c->store->slab.classes[class_id];
 
     for (unsigned round = 0; round < TAKE_ROUNDS; round++) {
-        struct item *chunk = chunk_take_free(c, class_id);
+        struct item *chunk = chunk_take_free(c, class_id, true);
         if (chunk != NULL) {
             return chunk;
         }

@@ -79,6 +79,13 @@ small_target(const struct store *s, const struct slab_class *k)
     return n > SMALL_MIN ? (uint32_t)n : SMALL_MIN;
 }
 
+/* What it is swept down to. */
+static uint32_t
+small_keep(const struct store *s, const struct slab_class *k)
+{
+    return TUNED(s, flat) ? 0 : small_target(s, k);
+}
+
 /* Room for one more entry; false: the queue is as long as it may be. Class locked. */
 static bool
 ring_reserve(const struct store *s, struct slab_class *k)
@@ -361,7 +368,7 @@ evict_one(struct store_ctx *c, uint8_t class_id)
 
     spin_lock(&k->lock);
     if (may_evict) {
-        victim = small_sweep(c, k, small_target(c->store, k), SMALL_STEPS);
+        victim = small_sweep(c, k, small_keep(c->store, k), SMALL_STEPS);
     }
     if (victim == NULL && !(may_evict && k->hand_weary > 0)) {
         victim = hand_sweep(c, k, may_evict ? REACH_ANY : REACH_DEAD);

@@ -185,8 +185,8 @@ void store_forget(struct store_txn *t);
 
 /* alloc.c: chunks and items */
 struct item *chunk_take(struct store_ctx *c, uint8_t class_id);
-/* As above, but takes only what is free: evicts nothing. */
-struct item *chunk_take_free(struct store_ctx *c, uint8_t class_id);
+/* As above, but takes only what is free: evicts nothing.  grow: a page of the pool as well. */
+struct item *chunk_take_free(struct store_ctx *c, uint8_t class_id, bool grow);
 void chunk_give(struct store_ctx *c, struct item *chunk);
 /* Drops one reference (of a BIG item) or the item itself, once it is out of the table. */
 void item_release(struct store_ctx *c, struct item *it);

@@ -68,7 +68,7 @@ static bool
 item_rescue(struct store_ctx *c, struct slab_class *k, struct grip *g)
 {
     struct store *s = c->store;
-    struct item *to = chunk_take_free(c, k->id);
+    struct item *to = chunk_take_free(c, k->id, false);
 
     if (to == NULL) {
         return false;
@@ -163,7 +163,7 @@ chunk_clear_piece(struct store_ctx *c, struct slab_class *k, struct item *piece,
         move_is_busy(c, m, mine ? BUSY_READER : BUSY_WRITER);
         return;
     }
-    struct item *to = m->rescue ? chunk_take_free(c, k->id) : NULL;
+    struct item *to = m->rescue ? chunk_take_free(c, k->id, false) : NULL;
     if (to != NULL) {
         chunk_copy(to, piece, PIECE_HEADER + piece_bytes(piece));
         piece_relink(s, owner, piece, to);

@@ -342,13 +342,13 @@ class_add_page_locked(struct slab *s, struct slab_class *c)
 }
 
 unsigned
-slab_take(struct slab *s, uint8_t class_id, struct item **ret, unsigned max)
+slab_take(struct slab *s, uint8_t class_id, struct item **ret, unsigned max, bool grow)
 {
     struct slab_class *c = &s->classes[class_id];
     unsigned n = 0;
 
     spin_lock(&c->lock);
-    if (c->partial == SLAB_NO_PAGE) {
+    if (c->partial == SLAB_NO_PAGE && grow) {
         (void)class_add_page_locked(s, c);
     }
     while (n < max && c->partial != SLAB_NO_PAGE) {

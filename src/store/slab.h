@@ -146,9 +146,9 @@ slab_room(const struct slab *s, const void *chunk)
     return (uint32_t)(((size_t)1 << s->page_shift) - at);
 }
 
-/* Up to max free chunks of a class, which may get a page from the pool for them; returns how many.
- */
-unsigned slab_take(struct slab *s, uint8_t class_id, struct item **ret, unsigned max);
+/* Up to max free chunks of a class, which may get a page from the pool for them if grow is set;
+ * returns how many. */
+unsigned slab_take(struct slab *s, uint8_t class_id, struct item **ret, unsigned max, bool grow);
 /* Gives a chunk back. The caller cleared its kind (slab_wipe). */
 void slab_give(struct slab *s, struct item *chunk);
 void slab_give_locked(struct slab *s, struct slab_class *c, struct item *chunk);

@@ -36,13 +36,44 @@ Test(class, explicit_factor_is_memcacheds_table)
                                      21696,  27120,  33904,  42384,  52984,  66232,  82792, 103496,
                                      129376, 161720, 202152, 252696, 315872, 394840, 524288 };
     struct class_table t;
-    class_table_init(&t, &(struct class_shape){ .page_size = 1 << 20, .factor = 1.25, .chunk_min = 48 });
+    const struct class_shape shape = { .page_size = 1 << 20, .factor = 1.25, .chunk_min = 48 };
+    class_table_init(&t, &shape);
     cr_assert_eq(t.count, 39);
     for (unsigned i = 0; i < 39; i++) {
         cr_expect_eq(t.chunk[i + 1], want[i], "class %u is %u, not %u", i + 1, t.chunk[i + 1],
                      want[i]);
     }
     cr_expect_eq(class_for(&t, 66560 + 60), 31, "where memcached's tests look for it");
+}
+
+/* What "memcached -vv" prints for these options: ids and sizes, also where it repeats itself. */
+Test(class, other_shapes_are_memcacheds_too)
+{
+    static const uint32_t sizes[] = { 100, 200, 5000, 100000 };
+    static const struct {
+        struct class_shape shape;
+        unsigned count;
+        unsigned id[4];
+        uint32_t chunk[4];
+    } row[] = {
+        { { 1 << 20, 2.0, 48, 0, NULL, 0 }, 13, { 1, 2, 12, 13 }, { 96, 192, 196608, 524288 } },
+        { { 1 << 20, 1.25, 48, 1 << 20, NULL, 0 }, 42, { 1, 39, 41, 42 },
+          { 96, 493552, 771184, 1 << 20 } },
+        { { 1 << 20, 1.01, 1, 0, NULL, 0 }, 63, { 1, 2, 62, 63 }, { 56, 56, 56, 524288 } },
+        { { 1 << 20, 1.25, 48, 0, sizes, 4 }, 5, { 1, 3, 4, 5 }, { 104, 5000, 100000, 524288 } },
+        { { 1 << 20, 1.25, 48, 1 << 14, NULL, 0 }, 23, { 1, 21, 22, 23 },
+          { 96, 8880, 11104, 1 << 14 } },
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct class_table t;
+        class_table_init(&t, &row[i].shape);
+        cr_expect_eq(t.count, row[i].count, "row %zu: %u classes", i, t.count);
+        for (int j = 0; j < 4; j++) {
+            uint32_t have = t.chunk[row[i].id[j]];
+            cr_expect(have == row[i].chunk[j], "row %zu: class %u is %u", i, row[i].id[j], have);
+        }
+    }
 }
 
 /* Pieces must end: each takes at least something, and little is lost in the last. */

@@ -270,3 +270,164 @@ Test(memory, the_policy_keeps_what_is_wanted)
     cr_expect(scans > 0.55, "%.4f", scans);
     cr_expect(scans > flat + 0.005, "small queue %.4f, plain clock %.4f", scans, flat);
 }
+
+static int
+count_held(struct engine *e, const char *prefix, int n)
+{
+    struct store_hit hit;
+    char key[32];
+    int held = 0;
+
+    for (int i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "%s%d", prefix, i);
+        held += engine_look(e, key, &hit) == STORE_HIT;
+    }
+    return held;
+}
+
+static struct store_class_stats
+class_of(struct engine *e, const char *key)
+{
+    struct store_class_stats k;
+    struct store_hit hit;
+
+    cr_assert_eq(engine_look(e, key, &hit), STORE_HIT);
+    store_get_class_stats(e->store, hit.class_id, &k);
+    return k;
+}
+
+/* temporary_ttl: who stores for a minute wants it for that minute. */
+Test(memory, items_of_a_short_life_outlast_the_others)
+{
+    struct engine e;
+    struct store_config config = engine_config(4 << 20);
+    char key[32];
+    int kept[2];
+
+    for (int on = 0; on < 2; on++) {
+        config.tuning.temporary_ttl = on ? 60 : 0;
+        config.tuning.flat = true; /* the hand comes by all of them */
+        engine_init(&e, &config);
+        for (int i = 0; i < 1000; i++) {
+            snprintf(key, sizeof key, "t%d", i);
+            (void)engine_put(&e, key, engine_text("some forty bytes that are not worth much"), 60,
+                             0);
+        }
+        for (int i = 0; i < 100000; i++) {
+            snprintf(key, sizeof key, "f%d", i);
+            (void)engine_put(&e, key, engine_text("some forty bytes that are not worth much"), 1000,
+                             0);
+        }
+        kept[on] = count_held(&e, "t", 1000);
+        if (on) {
+            struct store_class_stats k = class_of(&e, "t0");
+            cr_expect_eq(k.items_temp, 1000, "%llu", (unsigned long long)k.items_temp);
+            cr_expect_eq(k.items, k.items_small + k.items_main + k.items_temp);
+            cr_expect_eq(k.hits_temp, 1001);
+        }
+        engine_fini(&e);
+    }
+    cr_expect(kept[0] < 300, "%d without", kept[0]);
+    cr_expect_eq(kept[1], 1000, "%d of them", kept[1]);
+}
+
+/* They yield when there is nothing else, or a client that sets a ttl could stop all writes. */
+Test(memory, items_of_a_short_life_make_room_for_their_like)
+{
+    struct engine e;
+    struct store_config config = engine_config(4 << 20);
+    char key[32];
+
+    config.tuning.temporary_ttl = 60;
+    engine_init(&e, &config);
+    for (int i = 0; i < 60000; i++) {
+        snprintf(key, sizeof key, "t%d", i);
+        cr_assert_neq(engine_put(&e, key, engine_text("some forty bytes of no worth"), 60, 0), 0,
+                      "%s", key);
+    }
+    cr_expect(engine_metric(&e, M_EVICTIONS) > 1000);
+    engine_fini(&e);
+}
+
+/* A touch that lets it live on makes it an item like others, which can be evicted. */
+Test(memory, a_touch_ends_a_short_life)
+{
+    struct engine e;
+    struct store_config config = engine_config(4 << 20);
+    struct store_txn t;
+    char key[32];
+
+    config.tuning.temporary_ttl = 60;
+    config.tuning.flat = true;
+    engine_init(&e, &config);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(key, sizeof key, "t%d", i);
+        (void)engine_put(&e, key, engine_text("some forty bytes that are not worth much"), 60, 0);
+        engine_begin(&e, key, &t);
+        cr_assert(store_retime(&t, store_expiry(e.ctx, i % 2 ? 1000 : 50)));
+        store_unlock(&t);
+    }
+    cr_expect_eq(class_of(&e, "t0").items_temp, 500);
+    for (int i = 0; i < 100000; i++) {
+        snprintf(key, sizeof key, "f%d", i);
+        (void)engine_put(&e, key, engine_text("some forty bytes that are not worth much"), 1000, 0);
+    }
+    int held = count_held(&e, "t", 1000);
+    cr_expect(held >= 500 && held < 650, "%d", held);
+    engine_fini(&e);
+}
+
+/* What the hand would take next is cold, and a hit on it says that it nearly went. */
+Test(memory, cold_items_are_told_from_the_others)
+{
+    struct engine e;
+    const struct store_config config = engine_config(4 << 20);
+    char key[32];
+
+    engine_init(&e, &config);
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "k%02d", i);
+        (void)engine_set(&e, key, "v");
+    }
+    struct store_hit hit;
+    for (int i = 0; i < 30; i++) {
+        snprintf(key, sizeof key, "k%02d", i);
+        (void)engine_look(&e, key, &hit);
+        (void)engine_look(&e, key, &hit);
+    }
+    struct store_class_stats k = class_of(&e, "k00");
+    cr_expect_eq(k.items_main, 100);
+    cr_expect_eq(k.items_cold, 70, "%llu", (unsigned long long)k.items_cold);
+    cr_expect_eq(k.hits_cold, 30, "%lld", (long long)k.hits_cold);
+    cr_expect_eq(k.hits_main, 31, "%lld", (long long)k.hits_main);
+    store_reset_stats(e.store);
+    cr_expect_eq(class_of(&e, "k00").hits_cold, 0);
+    engine_fini(&e);
+}
+
+/* hot_lru_pct and "lru mode" take effect on a store that is full already. */
+Test(memory, the_small_queue_can_be_tuned_while_it_is_used)
+{
+    struct engine e;
+    struct store_config config = engine_config(4 << 20);
+    struct store_tuning t = config.tuning;
+    uint64_t small[3];
+    int n = 0;
+
+    engine_init(&e, &config);
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 100000; j++) {
+            (void)put_sized(&e, n++, 60);
+        }
+        char key[32];
+        snprintf(key, sizeof key, "key-%d", n - 1);
+        small[i] = class_of(&e, key).items_small;
+        t.small_percent = 40;
+        t.flat = i == 1;
+        store_tune(e.store, &t);
+    }
+    cr_expect(small[1] > 3 * small[0], "%llu, then %llu", (unsigned long long)small[0],
+              (unsigned long long)small[1]);
+    cr_expect(small[2] < small[0], "%llu without a queue", (unsigned long long)small[2]);
+    engine_fini(&e);
+}
