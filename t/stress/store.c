@@ -1,11 +1,10 @@
 /*
- * store.c - the engine under threads: readers, writers, eviction, growth, page moves and limit
- * changes at once.
+ * store.c - the engine under threads: readers, writers, eviction, growth, page moves, limit changes
+ * and an operator who turns all knobs at once.
  *
  * Every value says whose it is: key number, stamp, length, and bytes that follow from them.  Each
  * key has one writer, which gives it rising stamps, so a reader that sees a stamp go back has been
- * lied to.  A plain main, so that ThreadSanitizer can run it.  Arguments: seconds (default 5),
- * seed.
+ * lied to.  A plain main, so that ThreadSanitizer can run it.  Argument: seconds (default 6).
  */
 #include "store/store.h"
 #include "base/clock.h"
@@ -31,6 +30,7 @@ struct head {
 };
 
 static struct store *store;
+static size_t limit; /* of the store */
 static struct metrics rows[WRITERS + READERS + 1];
 static _Atomic bool stop;
 static _Atomic uint32_t written[KEYS]; /* last stamp that was published */
@@ -313,6 +313,8 @@ record_check(const struct store_hit *hit, uint32_t key, char *room, char *expect
     }
 }
 
+static void drain(struct store_ctx *c);
+
 static void *
 writer(void *arg)
 {
@@ -326,6 +328,7 @@ writer(void *arg)
 
     while (!stop) {
         store_turn(c, clock_now());
+        drain(c);
         for (int i = 0; i < 64; i++) {
             uint32_t r = rnd(&seed) % 100, key = rnd(&seed) % (KEYS / WRITERS) * WRITERS + me;
             struct slice k = key_of(key, name);
@@ -461,6 +464,61 @@ scan_check(void *arg, const struct store_record *r, uint8_t class_id)
     ++*n;
 }
 
+static struct store_tuning
+random_tuning(uint64_t *seed)
+{
+    return (struct store_tuning){ .moves = rnd(seed) % 4 != 0,
+                                  .moves_eager = rnd(seed) % 4 == 0,
+                                  .move_window = rnd(seed) % 3,
+                                  .crawler = rnd(seed) % 8 != 0,
+                                  .crawler_sleep = rnd(seed) % 3 * 100,
+                                  .crawler_max = rnd(seed) % 2 * 500,
+                                  .flat = rnd(seed) % 4 == 0,
+                                  .small_percent = rnd(seed) % 40,
+                                  .temporary_ttl = rnd(seed) % 4 };
+}
+
+/* What operators do: from a thread that has nothing to do with the store's work. */
+static void *
+orders_run(void *arg)
+{
+    uint64_t seed = 4711, asked = 0;
+    struct store_stats st;
+
+    store_get_stats(store, &st);
+    while (!stop) {
+        struct store_tuning t = random_tuning(&seed);
+        int src = (int)(rnd(&seed) % (st.classes + 3)) - 1, dst = (int)(rnd(&seed) % st.classes);
+        store_tune(store, &t);
+        asked += store_move_page(store, src, dst) == STORE_ASKED_OK;
+        asked += store_crawl(store, (UINT64_C(2) << st.classes) - 2) == STORE_ASKED_OK;
+        store_watch_events(store, rnd(&seed) % 8);
+        store_get_stats(store, &st);
+        (void)store_is_asked(store);
+        usleep(1000 + rnd(&seed) % 3000);
+    }
+    *(uint64_t *)arg = asked;
+    return NULL;
+}
+
+static _Atomic uint64_t events;
+
+/* Takes what there is of a thread's events. */
+static void
+drain(struct store_ctx *c)
+{
+    struct store_event ev;
+
+    (void)store_lost_events(c);
+    for (; store_take_event(c, &ev); atomic_fetch_add(&events, 1)) {
+        bool evicted = ev.kind == STORE_EVENT_EVICTED;
+        if (ev.kind > STORE_EVENT_CRAWLED || (evicted && (ev.key_len < 5 || ev.key[3] != ':')) ||
+            ev.reclaimed > ev.examined) {
+            die("event", ev.kind, ev.key_len, ev.examined);
+        }
+    }
+}
+
 /* Background work, scans, a limit that moves and now and then a flush, all while the others are at
  * it. */
 static uint32_t
@@ -472,14 +530,15 @@ disturb(struct store_ctx *c, usec_t end)
     for (unsigned n = 0; clock_now() < end; n++) {
         store_turn(c, clock_now());
         (void)store_tick(c, 500);
+        drain(c);
         if (store_scan(c, &cursor, 50, scan_check, &scanned)) {
             cursor = 0;
         }
-        if (n % 1000 == 500 && !store_set_limit(store, n % 2000 < 1000 ? LIMIT / 2 : LIMIT)) {
+        if (n % 1000 == 500 && !store_set_limit(store, n % 2000 < 1000 ? limit / 2 : limit)) {
             die("limit", 0, 0, 0);
         }
-        if (n % 3000 == 2999) {
-            store_flush(c, n % 2 ? 0 : store_seconds(c) + 1);
+        if (n % 1000 == 999) {
+            store_flush(c, n % 2000 < 1000 ? 0 : store_seconds(c) + 1);
         }
         usleep(200);
     }
@@ -498,20 +557,21 @@ total(enum metric m)
 }
 
 static void
-report(uint32_t scanned)
+report(uint32_t scanned, uint64_t asked)
 {
     struct store_stats st;
 
     store_get_stats(store, &st);
     printf("stored %lld, items %lld, evicted %lld, pages moved %lld, rescued %lld, crawled %lld, "
            "reclaimed "
-           "%lld, buckets %llu, scanned %u, merged %llu, used %zu KiB\n",
+           "%lld, buckets %llu, scanned %u, merged %llu, used %zu KiB, asked %llu, events %llu\n",
            (long long)total(M_TOTAL_ITEMS), (long long)total(M_CURR_ITEMS),
            (long long)total(M_EVICTIONS), (long long)total(M_PAGES_MOVED),
            (long long)total(M_MOVE_RESCUES), (long long)total(M_CRAWLER_CHECKED),
            (long long)(total(M_RECLAIMED) + total(M_CRAWLER_RECLAIMED)),
            (unsigned long long)st.table_buckets, scanned, (unsigned long long)merged,
-           (st.pages_bytes + st.table_bytes) >> 10);
+           (st.pages_bytes + st.table_bytes) >> 10, (unsigned long long)asked,
+           (unsigned long long)events);
 }
 
 /* After a flush nothing may be left: no item, no byte, no chunk but what this thread keeps in
@@ -524,6 +584,7 @@ check_empty(struct store_ctx *c)
     store_flush(c, 0);
     for (int i = 0; i < 100000 && store_tick(c, 100000) < USEC_PER_SEC; i++) {
     }
+    drain(c);
     store_get_stats(store, &st);
     for (unsigned id = 1; id <= st.classes; id++) {
         struct store_class_stats k;
@@ -537,39 +598,62 @@ check_empty(struct store_ctx *c)
     }
 }
 
+static bool
+run(const struct store_config *config, usec_t time)
+{
+    struct err_detail d;
+    pthread_t threads[WRITERS + READERS], orders;
+    uint64_t asked = 0;
+
+    stop = false;
+    limit = config->memory_limit;
+    memset(rows, 0, sizeof rows);
+    store = store_new(config, &d);
+    if (store == NULL) {
+        fprintf(stderr, "%s\n", d.text);
+        return false;
+    }
+    for (unsigned i = 0; i < WRITERS + READERS; i++) {
+        void *(*what)(void *) = i < WRITERS ? writer : reader;
+        if (pthread_create(&threads[i], NULL, what, (void *)(uintptr_t)i) != 0) {
+            return false;
+        }
+    }
+    if (pthread_create(&orders, NULL, orders_run, &asked) != 0) {
+        return false;
+    }
+    struct store_ctx *c = store_ctx_new(store, &rows[WRITERS + READERS]);
+    uint32_t scanned = disturb(c, clock_now() + time);
+    stop = true;
+    for (unsigned i = 0; i < WRITERS + READERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    pthread_join(orders, NULL);
+    report(scanned, asked);
+    store_tune(store, &config->tuning);
+    check_empty(c);
+    store_ctx_free(c);
+    store_free(store);
+    return true;
+}
+
+/* Half of the time with our own classes, half with memcached's, where large values are chains. */
 int
 main(int argc, char **argv)
 {
-    int seconds = argc > 1 ? atoi(argv[1]) : 5;
+    usec_t half = (argc > 1 ? atoi(argv[1]) : 6) * USEC_PER_SEC / 2;
     struct store_config config = { .memory_limit = LIMIT,
                                    .item_size_max = 1 << 20,
                                    .evict = true,
                                    .tuning = { .moves = true, .crawler = true },
                                    .tombstone_life = 2,
                                    .start = clock_now() };
-    struct err_detail d;
-    pthread_t threads[WRITERS + READERS];
 
-    store = store_new(&config, &d);
-    if (store == NULL) {
-        fprintf(stderr, "%s\n", d.text);
-        return 1;
-    }
-    for (unsigned i = 0; i < WRITERS + READERS; i++) {
-        void *(*what)(void *) = i < WRITERS ? writer : reader;
-        if (pthread_create(&threads[i], NULL, what, (void *)(uintptr_t)i) != 0) {
-            return 1;
-        }
-    }
-    struct store_ctx *c = store_ctx_new(store, &rows[WRITERS + READERS]);
-    uint32_t scanned = disturb(c, clock_now() + seconds * USEC_PER_SEC);
-    stop = true;
-    for (unsigned i = 0; i < WRITERS + READERS; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    report(scanned);
-    check_empty(c);
-    store_ctx_free(c);
-    store_free(store);
-    return 0;
+    bool ok = run(&config, half);
+    config.memory_limit = 2 * LIMIT; /* some thirty classes have a page each */
+    config.page_size = 1 << 20;
+    config.factor = 1.25;
+    config.chunk_min = 48;
+    config.chunk_max = 64 << 10;
+    return ok && run(&config, half) ? 0 : 1;
 }
