@@ -45,13 +45,15 @@ class Operator:
             self.tasks += [self.reassign, self.automove]
         if understands(server, b"lru_crawler crawl 0\r\n"):
             self.tasks.append(self.crawl)
-        self.every = max(0.7, min(20.0, SECONDS / 10))
+        self.every = max(0.7, min(8.0, SECONDS / 10))
 
     # --- looking ------------------------------------------------------------
 
     def look(self):
         """Plain stats."""
         rows = self.conn.stats()
+        buffers = int(rows["read_buf_bytes"]) + int(rows["response_obj_bytes"])
+        self.count["buffers"] = max(self.count.get("buffers", 0), buffers)
         for name, value in rows.items():
             if not re.fullmatch(r"\d+", value):
                 if value.startswith("-"):

@@ -5,6 +5,7 @@ of others: a value that is whole, not flushed, and not older than what was ackno
 the request was sent.
 """
 
+import collections
 import random
 import time
 
@@ -38,9 +39,10 @@ class Client:
         self.last = {}  # own plain key -> Last, None if it is certainly not there
         self.seen = {}  # plain key of others -> number
         self.chains = {}  # own chain -> list of numbers, None if it is certainly not there
+        self.fuses = collections.deque()  # (when it must be gone, key)
         self.own_count = None  # what my own counter is at
         self.sums = {}  # (shared key, life) -> [acknowledged sum, highest seen]
-        self.count = dict.fromkeys("set refused hit miss delete touch chain incr cas conn".split(), 0)
+        self.count = dict.fromkeys("set refused hit miss delete touch hot gone chain incr cas conn".split(), 0)
 
     def index(self):
         """Some key, low numbers more often."""
@@ -171,6 +173,53 @@ class Client:
         sent = time.monotonic()
         self.check(keys, speaker.get(keys), sent, *before)
 
+    def hot(self, speaker):
+        """Many writes of one key in one go, or many reads, so that they meet in the server."""
+        owner = self.rng.randrange(OWNERS)
+        index = 0
+        key = plain(owner, index)
+        self.count["hot"] += 1
+        if owner == self.me:
+            numbers = [self.next() for _ in range(150)]
+            speaker.set_many([(key, make(key, n, self.rng.randrange(1000, 4000)), flags_of(n))
+                              for n in numbers])
+            self.last[key] = Last(self.number, None)
+            self.done(index, self.number)
+            return
+        newest, floor = self.board.newest(owner, index), self.board.floor(owner)
+        least = max(newest, floor + 1, self.seen.get(key, 0))
+        for name, value, flags, _ in speaker.rows([key] * 300):
+            number = number_of(key, value, flags)
+            if name != key or number < least:
+                raise Wrong("%r: %r number %d, acknowledged %d, flushed %d, seen %d" % (
+                    key, name, number, newest, floor, least))
+            least = self.seen[key] = number
+
+    # --- time ---------------------------------------------------------------
+
+    def fuse(self, speaker):
+        """Stores keys of their own for a second or two; they are looked for when that is over."""
+        number = self.next()
+        key = b"t%d-%d" % (self.me, number)
+        exptime = self.rng.choice((1, 1, 2))
+        if self.rng.random() < 0.5:
+            result = speaker.store("set", key, make(key, number, 50), flags_of(number), exptime)
+        else:
+            result = speaker.store("set", key, make(key, number, 50), flags_of(number),
+                                   self.rng.choice((0, 100)))
+            speaker.touch(key, exptime)
+        self.done()
+        if result == "stored":
+            self.fuses.append((time.monotonic() + exptime + LATE, key))
+        due = []
+        while self.fuses and self.fuses[0][0] < time.monotonic() and len(due) < 50:
+            due.append(self.fuses.popleft()[1])
+        if due:
+            found = speaker.get(due)
+            if found:
+                raise Wrong("seen after their time: %r" % sorted(found))
+            self.count["gone"] += len(due)
+
     # --- append and prepend -------------------------------------------------
 
     def chain(self, speaker):
@@ -292,7 +341,8 @@ class Client:
         self.count["conn"] += 1
 
     STEPS = ((24, write), (6, write_many), (34, read), (4, remove), (7, touch), (7, chain),
-             (5, own_counter), (6, shared_counter), (6, cas), (1, reconnect))
+             (5, own_counter), (6, shared_counter), (6, cas), (6, hot), (6, fuse),
+             (1, reconnect))
 
     def work(self, until):
         """Until the time is over, or something is wrong."""

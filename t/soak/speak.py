@@ -24,7 +24,15 @@ def outcome(table, answer):
     raise Wrong("unexpected answer %r" % answer[:200])
 
 
-class Text:
+class Speaker:
+    """What is the same in all of them."""
+
+    def get(self, keys, exptime=None):
+        """A dict of key: (value, flags, cas)."""
+        return {row[0]: row[1:] for row in self.rows(keys, exptime)}
+
+
+class Text(Speaker):
     """The classic protocol."""
 
     TABLE = {b"STORED\r\n": "stored", b"NOT_STORED\r\n": "not_stored", b"EXISTS\r\n": "exists",
@@ -52,11 +60,11 @@ class Text:
         if answer != b"MN\r\n":
             raise Wrong("noreply was answered: %r" % answer[:200])
 
-    def get(self, keys, exptime=None):
-        """A dict of key: (value, flags, cas); with exptime the keys are touched."""
+    def rows(self, keys, exptime=None):
+        """What is found: a list of (key, value, flags, cas); with exptime the keys are touched."""
         word = b"gets " if exptime is None else b"gats %d " % exptime
         self.conn.send(word + b" ".join(keys) + b"\r\n")
-        found = {}
+        found = []
         while True:
             line = self.conn.line()
             words = line.split()
@@ -67,7 +75,7 @@ class Text:
             body = self.conn.exact(int(words[3]) + 2)
             if body[-2:] != b"\r\n":
                 raise Wrong("a value of %r without its end" % words[1])
-            found[words[1]] = (body[:-2], int(words[2]), int(words[4]))
+            found.append((words[1], body[:-2], int(words[2]), int(words[4])))
 
     def delete(self, key):
         """True if it was there."""
@@ -87,7 +95,7 @@ class Text:
         return outcome({b"NOT_FOUND\r\n": None}, answer)
 
 
-class Meta:
+class Meta(Speaker):
     """mg, ms, md, ma, in quiet forms with mn where that can be."""
 
     TABLE = {b"HD": "stored", b"NS": "not_stored", b"EX": "exists", b"NF": "not_found"}
@@ -118,11 +126,11 @@ class Meta:
                 return
             outcome({}, answer)
 
-    def get(self, keys, exptime=None):
+    def rows(self, keys, exptime=None):
         """See Text."""
         touch = b"" if exptime is None else b" T%d" % exptime
         self.conn.send(b"".join(b"mg %s v k f c q%s\r\n" % (k, touch) for k in keys) + b"mn\r\n")
-        found = {}
+        found = []
         while True:
             line = self.conn.line()
             words = line.split()
@@ -133,7 +141,7 @@ class Meta:
             body = self.conn.exact(int(words[1]) + 2)
             if body[-2:] != b"\r\n":
                 raise Wrong("a value of %r without its end" % words[2])
-            found[words[2][1:]] = (body[:-2], int(words[3][1:]), int(words[4][1:]))
+            found.append((words[2][1:], body[:-2], int(words[3][1:]), int(words[4][1:])))
 
     def delete(self, key):
         """See Text."""
@@ -155,7 +163,7 @@ class Meta:
         return int(body)
 
 
-class Binary:
+class Binary(Speaker):
     """The binary protocol."""
 
     def __init__(self, conn):
@@ -198,19 +206,20 @@ class Binary:
             if packet.status != packets.NO_MEMORY:
                 raise Wrong("setq was answered: %r" % packet)
 
-    def get(self, keys, exptime=None):
+    def rows(self, keys, exptime=None):
         """See Text."""
         self.conn.send(b"".join(packets.packet("getkq", k) if exptime is None
                                 else packets.touch("gatkq", k, exptime) for k in keys)
                        + packets.packet("noop"))
-        found = {}
+        found = []
         while True:
             packet = self.answer()
             if packet.op == packets.OPCODES["noop"]:
                 return found
             if packet.status != packets.OK or len(packet.extras) != 4:
                 raise Wrong("answer to getkq: %r" % packet)
-            found[packet.key] = (packet.value, int.from_bytes(packet.extras, "big"), packet.cas)
+            found.append((packet.key, packet.value, int.from_bytes(packet.extras, "big"),
+                          packet.cas))
 
     def delete(self, key):
         """See Text."""
