@@ -29,6 +29,8 @@ NPM = "nodejs, and contrib/check node"
 SESSIONS = [
     ("pylibmc", "python3-pylibmc", "/usr/bin/python3", "pylibmc_session.py", []),
     ("pymemcache", "python3-pymemcache", "/usr/bin/python3", "pymemcache_session.py", []),
+    ("bmemcached", "python3-binary-memcached", "/usr/bin/python3", "bmemcached_session.py", []),
+    ("python-memcached", "python3-memcache", "/usr/bin/python3", "python_memcached.py", []),
     ("Cache::Memcached", "libcache-memcached-perl", "perl", "perl.pl", ["Cache::Memcached"]),
     ("Cache::Memcached::Fast", "libcache-memcached-fast-perl", "perl", "perl.pl",
      ["Cache::Memcached::Fast"]),
