@@ -245,8 +245,8 @@ options_argv(struct settings *s, const struct table *t, int argc, char **argv)
     while ((c = getopt_long(argc, argv, t->letters, t->row, NULL)) != -1) {
         switch (c) {
         case '?':
-            /* getopt_long() has named the option. */
-            fprintf(stderr, "magpied --help says more.\n");
+            /* getopt_long() has named the option; the rest is memcached's, and is no help. */
+            fprintf(stderr, "Illegal argument \"?\"\nmagpied --help says more.\n");
             return OPTIONS_BAD;
         case 'h':
             return options_help();

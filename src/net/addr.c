@@ -61,7 +61,8 @@ proto_parse(struct text name, enum addr_proto *ret, struct err_detail *d)
     } else if (text_is(name, "negotiating")) {
         *ret = ADDR_PROTO_AUTO;
     } else {
-        return err_set(d, ERR_INVALID, "no protocol is called '%.*s'", (int)name.len, name.ptr);
+        return err_set(d, ERR_INVALID, "Invalid protocol spec: \"%.*s\"", (int)name.len,
+                       name.ptr);
     }
     return ERR_OK;
 }
@@ -94,7 +95,9 @@ prefixes_parse(struct text *t, struct addr_spec *ret, struct err_detail *d)
                 return err_set(d, ERR_INVALID, "'tag[' without ']:'");
             }
             if (inside.len == 0 || inside.len > ADDR_TAG_MAX) {
-                return err_set(d, ERR_INVALID, "a tag has 1 to %d characters", ADDR_TAG_MAX);
+                return err_set(d, ERR_INVALID,
+                               "Listener tags must be between 1 and %d characters: \"%.*s\"",
+                               ADDR_TAG_MAX, (int)inside.len, inside.ptr);
             }
             memcpy(ret->tag, inside.ptr, inside.len);
             ret->tag[inside.len] = '\0';

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 #define ADDR_HOST_MAX  255 /* bytes */
-#define ADDR_TAG_MAX   64  /* bytes */
+#define ADDR_TAG_MAX   8   /* bytes */
 #define ADDR_PORT_NONE (-1)
 
 enum addr_tls { ADDR_TLS_UNSAID, ADDR_TLS_OFF, ADDR_TLS_ON, ADDR_TLS_MUTUAL };

@@ -426,6 +426,22 @@ settings_set_row(struct settings *s, const struct setting *row, const char *text
     return ERR_OK;
 }
 
+bool
+settings_is_below(const struct setting *row, const char *text, enum setting_unit unit)
+{
+    struct value v = { 0 }, min;
+
+    if (text[0] == '-' && row->type != SETTING_TYPE_COUNT) {
+        return true;
+    }
+    if (row->min == NULL || row->type == SETTING_TYPE_CHOICE ||
+        value_parse(row, text, unit, &v) != ERR_OK) {
+        return false;
+    }
+    min = bound_parse(row, row->min);
+    return row->type == SETTING_TYPE_REAL ? v.real < min.real : v.number < min.number;
+}
+
 err_t
 settings_set(struct settings *s, const char *name, const char *text, struct err_detail *d)
 {

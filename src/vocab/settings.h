@@ -128,21 +128,24 @@ MUST_CHECK err_t settings_set(struct settings *s, const char *name, const char *
 /* The same where a bare number is in unit instead of bytes or seconds. */
 MUST_CHECK err_t settings_set_row(struct settings *s, const struct setting *row, const char *text,
                                   enum setting_unit unit, struct err_detail *d);
+/* True if the text is a value of the row's type and below its minimum. */
+bool settings_is_below(const struct setting *row, const char *text, enum setting_unit unit);
 /* As settings_set(), for a running node: ERR_DENIED if the setting needs a restart. */
 MUST_CHECK err_t settings_set_live(struct settings *s, const char *name, const char *text,
                                    struct err_detail *d);
 /*
  * memcached's option letter; arg is NULL if the letter takes none.  Bare numbers are in the row's
  * unit (-m 64 is 64 MiB), -v counts, -l adds to the list, -D turns detail_enabled on, -U sets the
- * TCP port as well unless -p gave it.  ERR_UNKNOWN: no setting has this letter.
+ * TCP port as well unless -p gave it.  ERR_UNKNOWN: no setting has this letter.  Here and behind -o
+ * *d is in memcached's words if it has some.
  */
 MUST_CHECK err_t settings_set_letter(struct settings *s, char letter, const char *arg,
                                      struct err_detail *d);
 /*
  * One element "word", "word=value" or "no_word" of memcached's -o list, or a whole list of them
  * separated by commas.  Words that have nothing to do here are accepted (idle_words in
- * settings_set.c); ERR_UNKNOWN: memcached does not know the word either; ERR_DENIED: what it asks
- * for does not exist here.
+ * settings_set.c) if their value is one that memcached takes; ERR_UNKNOWN: memcached does not know
+ * the word either; ERR_DENIED: what it asks for does not exist here.
  */
 MUST_CHECK err_t settings_set_words(struct settings *s, const char *list, struct err_detail *d);
 

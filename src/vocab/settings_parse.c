@@ -1,5 +1,7 @@
-#include "base/num.h"
 #include "vocab/settings.h"
+
+#include "base/num.h"
+#include "vocab/complaints.h"
 
 #include <assert.h>
 
@@ -268,30 +270,75 @@ geometry_check(const struct settings *s, struct err_detail *d)
     return settings_slab_sizes(s, sizes, &count, d);
 }
 
+static const struct slice none;
+
+static struct slice
+number_print(int64_t n, char text[NUM_PRINT_MAX])
+{
+    return slice_of(text, num_print_i64(text, n));
+}
+
 static err_t
 store_check(const struct settings *s, struct err_detail *d)
 {
     const struct settings_store *t = &s->store;
+    char text[NUM_PRINT_MAX];
 
     if (t->item_size_max > t->memory_limit / 2) {
-        return err_set(d, ERR_RANGE, "item_size_max (-I): more than half of memory_limit (-m)");
+        return complaint_set(d, ERR_RANGE, COMPLAINT_ITEM_OVER_HALF, none, none);
     }
     if (t->memory_max != 0 && t->memory_max < t->memory_limit) {
         return err_set(d, ERR_RANGE, "memory_max: less than memory_limit (-m)");
     }
     if (t->hashpower != 0 && t->hashpower < 12) {
-        return err_set(d, ERR_RANGE, "hashpower: not 0 or between 12 and 32");
+        return complaint_set(d, ERR_RANGE, COMPLAINT_HASHPOWER_LOW,
+                             number_print(t->hashpower, text), none);
     }
     if (t->tail_repair_time != 0 && t->tail_repair_time < 10 * USEC_PER_SEC) {
-        return err_set(d, ERR_RANGE, "tail_repair_time: less than 10 seconds");
+        return complaint_set(d, ERR_RANGE, COMPLAINT_TAIL_REPAIR_LOW, none, none);
     }
     if (t->hot_lru_pct + t->warm_lru_pct > 80) {
-        return err_set(d, ERR_RANGE, "hot_lru_pct + warm_lru_pct: more than 80 percent together");
+        return complaint_set(d, ERR_RANGE, COMPLAINT_LRU_SUM, none, none);
     }
     if (t->temp_lru && !t->lru_maintainer) {
-        return err_set(d, ERR_INVALID, "temporary_ttl requires lru_maintainer to be enabled");
+        return complaint_set(d, ERR_INVALID, COMPLAINT_TEMPORARY_TTL, none, none);
     }
     return geometry_check(s, d);
+}
+
+static err_t
+net_check(const struct settings *s, struct err_detail *d)
+{
+    char ids[NUM_PRINT_MAX], threads[NUM_PRINT_MAX];
+
+    if (s->net.napi_ids > s->net.threads) {
+        return complaint_set(d, ERR_RANGE, COMPLAINT_NAPI_IDS, number_print(s->net.napi_ids, ids),
+                             number_print(s->net.threads, threads));
+    }
+    return ERR_OK;
+}
+
+static err_t
+auth_check(const struct settings *s, struct err_detail *d)
+{
+    bool has_udp = s->net.udp_port != 0 && s->net.unix_socket[0] == '\0';
+
+    if (s->auth.sasl && s->net.protocol != SETTINGS_PROTOCOL_BINARY && s->given[SETTING_protocol]) {
+        return complaint_set(d, ERR_INVALID, COMPLAINT_SASL_TEXT, none, none);
+    }
+    if (s->auth.auth_file[0] != '\0' && s->net.protocol == SETTINGS_PROTOCOL_BINARY) {
+        return complaint_set(d, ERR_INVALID, COMPLAINT_TOKENS_BINARY, none, none);
+    }
+    if (s->auth.auth_file[0] != '\0' && s->auth.sasl) {
+        return err_set(d, ERR_INVALID, "auth_file (-Y): cannot be used with sasl (-S)");
+    }
+    if (has_udp && s->auth.sasl) {
+        return complaint_set(d, ERR_INVALID, COMPLAINT_SASL_UDP, none, none);
+    }
+    if (has_udp && s->auth.auth_file[0] != '\0') {
+        return complaint_set(d, ERR_INVALID, COMPLAINT_TOKENS_UDP, none, none);
+    }
+    return ERR_OK;
 }
 
 err_t
@@ -299,20 +346,8 @@ settings_check(const struct settings *s, struct err_detail *d)
 {
     err_t e = store_check(s, d);
 
-    if (e != ERR_OK) {
-        return e;
+    if (!e) {
+        e = net_check(s, d);
     }
-    if (s->auth.sasl && s->net.protocol != SETTINGS_PROTOCOL_BINARY && s->given[SETTING_protocol]) {
-        return err_set(d, ERR_INVALID, "sasl (-S): needs the binary protocol (-B binary)");
-    }
-    if (s->auth.auth_file[0] != '\0' && s->net.protocol == SETTINGS_PROTOCOL_BINARY) {
-        return err_set(d, ERR_INVALID, "auth_file (-Y): cannot be used with -B binary");
-    }
-    if (s->auth.auth_file[0] != '\0' && s->auth.sasl) {
-        return err_set(d, ERR_INVALID, "auth_file (-Y): cannot be used with sasl (-S)");
-    }
-    if (s->net.udp_port != 0 && (s->auth.sasl || s->auth.auth_file[0] != '\0')) {
-        return err_set(d, ERR_INVALID, "udp_port (-U): cannot be used with authentication");
-    }
-    return ERR_OK;
+    return e ? e : auth_check(s, d);
 }

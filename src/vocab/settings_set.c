@@ -1,11 +1,29 @@
 #include "vocab/settings.h"
 
 #include "base/num.h"
+#include "vocab/complaints.h"
 
 #include <assert.h>
 #include <stdio.h>
 
 #define WORD_MAX_BYTES 1200 /* of one element of -o, NUL included */
+
+/* As settings_set_row(), for memcached's own options: complains in its words. */
+static err_t
+option_set(struct settings *s, const struct setting *row, const char *text, enum setting_unit unit,
+           struct err_detail *d)
+{
+    err_t e = settings_set_row(s, row, text, unit, d);
+
+    if (e == ERR_INVALID || e == ERR_RANGE) {
+        complaint_value(d, settings_id(row),
+                        settings_is_below(row, text, unit) ? COMPLAINT_LOW
+                        : e == ERR_RANGE                   ? COMPLAINT_HIGH
+                                                           : COMPLAINT_UNREADABLE,
+                        text);
+    }
+    return e;
+}
 
 /* -- letters ------------------------------------------------------------------------------- */
 
@@ -43,7 +61,7 @@ static err_t
 prefix_set(struct settings *s, const struct setting *row, const char *text, struct err_detail *d)
 {
     char  first[2] = { text[0], '\0' };
-    err_t e = settings_set_row(s, row, first, SETTING_UNIT_ONE, d);
+    err_t e = option_set(s, row, first, SETTING_UNIT_ONE, d);
 
     return e == ERR_OK ? settings_set(s, "detail_enabled", "yes", d) : e;
 }
@@ -52,10 +70,25 @@ prefix_set(struct settings *s, const struct setting *row, const char *text, stru
 static err_t
 udp_set(struct settings *s, const struct setting *row, const char *text, struct err_detail *d)
 {
-    err_t e = settings_set_row(s, row, text, SETTING_UNIT_ONE, d);
+    err_t e = option_set(s, row, text, SETTING_UNIT_ONE, d);
 
     if (e == ERR_OK && s->net.udp_port != 0 && !s->given[SETTING_port]) {
         s->net.port = s->net.udp_port;
+    }
+    return e;
+}
+
+/* By name 0 is "not asked for"; behind the letter it is a mistake. */
+static err_t
+napi_ids_set(struct settings *s, const struct setting *row, const char *text, struct err_detail *d)
+{
+    int64_t before = s->net.napi_ids;
+    err_t e = option_set(s, row, text, SETTING_UNIT_ONE, d);
+
+    if (e == ERR_OK && s->net.napi_ids == 0) {
+        s->net.napi_ids = before;
+        complaint_value(d, SETTING_napi_ids, COMPLAINT_LOW, text);
+        return ERR_RANGE;
     }
     return e;
 }
@@ -85,8 +118,11 @@ settings_set_letter(struct settings *s, char letter, const char *arg, struct err
     case 'U':
         e = udp_set(s, row, arg, d);
         break;
+    case 'N':
+        e = napi_ids_set(s, row, arg, d);
+        break;
     default:
-        e = settings_set_row(s, row, row->alone != NULL ? row->alone : arg, row->unit, d);
+        e = option_set(s, row, row->alone != NULL ? row->alone : arg, row->unit, d);
         break;
     }
     if (e == ERR_OK) {
@@ -102,42 +138,54 @@ enum word_verdict {
     WORD_REFUSED, /* asks for something that does not exist here */
 };
 
+/* What memcached wants behind the word. */
+enum word_value {
+    WORD_ALONE, /* nothing: it does not look */
+    WORD_MAYBE, /* anything or nothing */
+    WORD_TEXT,
+    WORD_NUMBER, /* 32 bits */
+    WORD_UP_TO_3,
+    WORD_REAL,
+};
+
 /* What memcached knows and settings.def has no row for. */
 static const struct {
     const char       *word;
     enum word_verdict verdict;
+    enum word_value   value;
 } idle_words[] = {
-    { "modern", WORD_IGNORED },
-    { "no_hashexpand", WORD_IGNORED },
-    { "ext_path", WORD_REFUSED },
-    { "ext_page_size", WORD_IGNORED },
-    { "ext_wbuf_size", WORD_IGNORED },
-    { "ext_threads", WORD_IGNORED },
-    { "ext_io_depth", WORD_IGNORED },
-    { "ext_item_size", WORD_IGNORED },
-    { "ext_item_age", WORD_IGNORED },
-    { "ext_low_ttl", WORD_IGNORED },
-    { "ext_recache_rate", WORD_IGNORED },
-    { "ext_compact_under", WORD_IGNORED },
-    { "ext_drop_under", WORD_IGNORED },
-    { "ext_max_frag", WORD_IGNORED },
-    { "ext_max_sleep", WORD_IGNORED },
-    { "ext_drop_unread", WORD_IGNORED },
-    { "no_ext_drop_unread", WORD_IGNORED },
-    { "proxy_config", WORD_REFUSED },
-    { "proxy_arg", WORD_IGNORED },
-    { "proxy_uring", WORD_IGNORED },
-    { "proxy_memprofile", WORD_IGNORED },
-    { "ssl_chain_cert", WORD_IGNORED },
-    { "ssl_key", WORD_IGNORED },
-    { "ssl_verify_mode", WORD_IGNORED },
-    { "ssl_keyformat", WORD_IGNORED },
-    { "ssl_ciphers", WORD_IGNORED },
-    { "ssl_ca_cert", WORD_IGNORED },
-    { "ssl_wbuf_size", WORD_IGNORED },
-    { "ssl_session_cache", WORD_IGNORED },
-    { "ssl_kernel_tls", WORD_IGNORED },
-    { "ssl_min_version", WORD_IGNORED },
+    { "modern", WORD_IGNORED, WORD_ALONE },
+    { "no_hashexpand", WORD_IGNORED, WORD_ALONE },
+    { "resp_obj_mem_limit", WORD_IGNORED, WORD_MAYBE },
+    { "ext_path", WORD_REFUSED, WORD_MAYBE },
+    { "ext_page_size", WORD_IGNORED, WORD_NUMBER },
+    { "ext_wbuf_size", WORD_IGNORED, WORD_NUMBER },
+    { "ext_threads", WORD_IGNORED, WORD_NUMBER },
+    { "ext_io_depth", WORD_IGNORED, WORD_NUMBER },
+    { "ext_item_size", WORD_IGNORED, WORD_NUMBER },
+    { "ext_item_age", WORD_IGNORED, WORD_NUMBER },
+    { "ext_low_ttl", WORD_IGNORED, WORD_NUMBER },
+    { "ext_recache_rate", WORD_IGNORED, WORD_NUMBER },
+    { "ext_compact_under", WORD_IGNORED, WORD_NUMBER },
+    { "ext_drop_under", WORD_IGNORED, WORD_NUMBER },
+    { "ext_max_frag", WORD_IGNORED, WORD_REAL },
+    { "ext_max_sleep", WORD_IGNORED, WORD_NUMBER },
+    { "ext_drop_unread", WORD_IGNORED, WORD_ALONE },
+    { "no_ext_drop_unread", WORD_IGNORED, WORD_ALONE },
+    { "proxy_config", WORD_REFUSED, WORD_MAYBE },
+    { "proxy_arg", WORD_IGNORED, WORD_MAYBE },
+    { "proxy_uring", WORD_IGNORED, WORD_ALONE },
+    { "proxy_memprofile", WORD_IGNORED, WORD_ALONE },
+    { "ssl_chain_cert", WORD_IGNORED, WORD_TEXT },
+    { "ssl_key", WORD_IGNORED, WORD_TEXT },
+    { "ssl_verify_mode", WORD_IGNORED, WORD_UP_TO_3 },
+    { "ssl_keyformat", WORD_IGNORED, WORD_TEXT },
+    { "ssl_ciphers", WORD_IGNORED, WORD_TEXT },
+    { "ssl_ca_cert", WORD_IGNORED, WORD_TEXT },
+    { "ssl_wbuf_size", WORD_IGNORED, WORD_NUMBER },
+    { "ssl_session_cache", WORD_IGNORED, WORD_ALONE },
+    { "ssl_kernel_tls", WORD_IGNORED, WORD_ALONE },
+    { "ssl_min_version", WORD_IGNORED, WORD_UP_TO_3 },
 };
 
 struct name_value {
@@ -216,30 +264,68 @@ row_set(struct settings *s, const struct setting *row, const char *value, struct
         return settings_set_row(s, row, "1", row->unit, d);
     }
     if (value == NULL) {
-        return err_set(d, ERR_INVALID, "option -o %s needs a value", row->word);
+        err_set(d, ERR_INVALID, "option -o %s needs a value", row->word);
+        complaint_value(d, settings_id(row), COMPLAINT_MISSING, "");
+        return ERR_INVALID;
     }
-    return settings_set_row(s, row, value, row->unit, d);
+    return option_set(s, row, value, row->unit, d);
 }
 
+/* Is this what memcached takes behind the word? */
 static err_t
-idle_word_set(struct slice word, struct err_detail *d)
+idle_value_check(const char *word, enum word_value wants, const char *value, struct err_detail *d)
+{
+    struct slice name = slice_of(word, strlen(word)), none = { 0 };
+    size_t digits, rest;
+    uint64_t n;
+
+    if (wants == WORD_ALONE || wants == WORD_MAYBE) {
+        return ERR_OK;
+    }
+    if (value == NULL) {
+        return complaint_set(d, ERR_INVALID, COMPLAINT_WORD_MISSING, name, none);
+    }
+    if (wants == WORD_TEXT) {
+        return ERR_OK;
+    }
+    digits = strspn(value, "0123456789");
+    if (wants == WORD_REAL) {
+        rest = value[digits] == '.' ? 1 + strspn(value + digits + 1, "0123456789") : 0;
+        return digits + rest > (rest > 0) && value[digits + rest] == '\0'
+                   ? ERR_OK
+                   : complaint_set(d, ERR_INVALID, COMPLAINT_WORD_UNREADABLE, name, none);
+    }
+    if (digits == 0 || value[digits] != '\0' || !num_parse_u64(slice_of(value, digits), &n) ||
+        n > UINT32_MAX) {
+        return complaint_set(d, ERR_INVALID, COMPLAINT_WORD_UNREADABLE, name, none);
+    }
+    return wants == WORD_UP_TO_3 && n > 3
+               ? complaint_set(d, ERR_RANGE, COMPLAINT_WORD_RANGE, name, none)
+               : ERR_OK;
+}
+
+/* element is the whole of "word" or "word=value". */
+static err_t
+idle_word_set(struct slice word, const char *value, const char *element, struct err_detail *d)
 {
     for (size_t i = 0; i < sizeof idle_words / sizeof *idle_words; i++) {
         if (slice_is(word, idle_words[i].word)) {
             if (idle_words[i].verdict == WORD_REFUSED) {
                 return err_set(d, ERR_DENIED, "option -o %s is not supported", idle_words[i].word);
             }
-            return ERR_OK;
+            return idle_value_check(idle_words[i].word, idle_words[i].value, value, d);
         }
     }
-    return err_set(d, ERR_UNKNOWN, "Illegal suboption \"%.*s\"",
-                   word.len > 64 ? 64 : (int)word.len, word.ptr);
+    return complaint_set(d, ERR_UNKNOWN, COMPLAINT_SUBOPTION, slice_of(element, strlen(element)),
+                         (struct slice){ 0 });
 }
 
-/* One element of the list; value is NULL if there is no "=". */
+/* One element of the list. */
 static err_t
-word_set(struct settings *s, struct slice word, const char *value, struct err_detail *d)
+word_set(struct settings *s, const char *element, struct err_detail *d)
 {
+    struct slice          word = slice_of(element, strcspn(element, "="));
+    const char           *value = element[word.len] == '=' ? element + word.len + 1 : NULL;
     const struct setting *row = settings_find_word(word);
     bool                  spread;
     err_t                 e;
@@ -259,7 +345,7 @@ word_set(struct settings *s, struct slice word, const char *value, struct err_de
                                     d);
         }
     }
-    return spread ? ERR_OK : idle_word_set(word, d);
+    return spread ? ERR_OK : idle_word_set(word, value, element, d);
 }
 
 err_t
@@ -268,7 +354,6 @@ settings_set_words(struct settings *s, const char *list, struct err_detail *d)
     while (*list != '\0') {
         char   element[WORD_MAX_BYTES];
         size_t len = strcspn(list, ",");
-        size_t word_len;
         err_t  e;
 
         if (len >= sizeof element) {
@@ -278,12 +363,7 @@ settings_set_words(struct settings *s, const char *list, struct err_detail *d)
         memcpy(element, list, len);
         element[len] = '\0';
         list += list[len] == ',' ? len + 1 : len;
-        if (len == 0) {
-            continue;
-        }
-        word_len = strcspn(element, "=");
-        e = word_set(s, slice_of(element, word_len),
-                     element[word_len] == '=' ? element + word_len + 1 : NULL, d);
+        e = word_set(s, element, d);
         if (e != ERR_OK) {
             return e;
         }

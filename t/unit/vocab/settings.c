@@ -389,6 +389,7 @@ Test(settings, combinations_that_are_refused)
         { "slab_chunk_max=2048", NULL, NULL },
         { "", "item_size_max", "1500000" },
         { "", "item_size_max", "600k" },
+        { "", "napi_ids", "5" },
     };
 
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
@@ -419,6 +420,7 @@ Test(settings, authentication_has_its_protocols)
         { "S ", ERR_OK },
         { "S ,U 11211", ERR_INVALID },
         { "Y file,U 11211", ERR_INVALID },
+        { "Y file,U 11211,s /tmp/socket", ERR_OK }, /* there is no UDP then */
         { "S ,Y file", ERR_INVALID },
     };
 
