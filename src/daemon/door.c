@@ -108,6 +108,26 @@ door_refuse(struct door *door, int fd)
     metric_add(&door->node->shared, M_REJECTED_CONNS, 1);
 }
 
+/* Hands a client, which comes from that network queue, to a worker; false: its mailbox is full. */
+static bool
+door_deal(struct door *door, unsigned queue, struct client **c)
+{
+    struct node *n = door->node;
+    bool unexpected;
+    unsigned worker;
+
+    if (n->settings->net.napi_ids == 0) {
+        return workers_deal(door->workers, c);
+    }
+    if (queue == 0) {
+        metric_add(&n->shared, M_ROUND_ROBIN_FALLBACK, 1);
+        return workers_deal(door->workers, c);
+    }
+    worker = napi_thread(&door->napi, (unsigned)n->settings->net.threads, queue, &unexpected);
+    metric_add(&n->shared, M_UNEXPECTED_NAPI_IDS, unexpected);
+    return workers_deal_to(door->workers, worker, c);
+}
+
 static void
 door_on_accepted(void *arg, struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
@@ -117,6 +137,7 @@ door_on_accepted(void *arg, struct listener *l, int fd, const struct sockaddr_st
     struct conn_addr from = addr_of(peer, l);
     usec_t now = clock_now();
     struct client *c;
+    unsigned queue;
 
     door->starved = false;
     if (n->settings->net.maxconns_fast && door_is_full(door)) {
@@ -134,6 +155,7 @@ door_on_accepted(void *arg, struct listener *l, int fd, const struct sockaddr_st
 
         watch_connected(&here, &from, fd);
     }
+    queue = n->settings->net.napi_ids > 0 ? napi_of(fd) : 0;
     c = client_new(n, &fd, (enum session_accepts)l->tag, &from, local, now);
     if (c == NULL) {
         metric_add(&n->shared, M_MALLOC_FAILS, 1);
@@ -143,7 +165,7 @@ door_on_accepted(void *arg, struct listener *l, int fd, const struct sockaddr_st
     metric_add(&n->shared, M_TOTAL_CONNS, 1);
     metric_add(&n->shared, M_CURR_CONNS, 1);
     atomic_fetch_add(&door->inside, 1);
-    if (!workers_deal(door->workers, &c)) {
+    if (!door_deal(door, queue, &c)) {
         log_line(LOG_LEVEL_WARNING, "door: a worker has too many new clients waiting, one closed");
         client_free(n, c);
         metric_add(&n->shared, M_CURR_CONNS, -1);

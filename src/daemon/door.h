@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "net/addr.h"
 #include "net/listener.h"
+#include "net/napi.h"
 #include "node/conns.h"
 #include "node/session.h"
 #include <stdatomic.h>
@@ -35,6 +36,7 @@ struct door {
     struct conn_row *row[DOOR_LISTENERS_MAX];
     size_t           count;
     struct ev_timer  retry;       /* after a shortage that is not our own doing */
+    struct napi      napi;        /* -N: who has which network queue */
     bool             retry_due;
     bool             starved;     /* said so in the log */
     int64_t          left_before; /* value of left when accepting was paused */

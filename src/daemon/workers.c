@@ -228,12 +228,22 @@ workers_start(const struct workers_config *config, struct workers **ret, struct 
 }
 
 bool
-workers_deal(struct workers *w, struct client **c)
+workers_deal_to(struct workers *w, unsigned index, struct client **c)
 {
-    if (!mailbox_put(&w->thread[w->next].mailbox, *c)) {
+    assert(index < w->config.count);
+    if (!mailbox_put(&w->thread[index].mailbox, *c)) {
         return false;
     }
     *c = NULL;
+    return true;
+}
+
+bool
+workers_deal(struct workers *w, struct client **c)
+{
+    if (!workers_deal_to(w, w->next, c)) {
+        return false;
+    }
     w->next = (w->next + 1) % w->config.count;
     return true;
 }

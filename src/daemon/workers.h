@@ -33,6 +33,8 @@ MUST_CHECK err_t workers_start(const struct workers_config *config, struct worke
  * full.
  */
 MUST_CHECK bool workers_deal(struct workers *w, struct client **c);
+/* The same to worker number index, whose turn it may not be. */
+MUST_CHECK bool workers_deal_to(struct workers *w, unsigned index, struct client **c);
 
 /* Makes the workers whose bit is set run a turn.  Any thread, while they run. */
 void workers_wake(struct workers *w, uint64_t set);

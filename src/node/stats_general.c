@@ -185,8 +185,7 @@ figure_watchers(const struct figures *f)
 }
 
 /*
- * What memcached counts here does not exist: free read buffers (ours are given back at once),
- * network queues.
+ * What memcached counts here does not exist: free read buffers (ours are given back at once).
  */
 static int64_t
 figure_none(const struct figures *f)
@@ -277,8 +276,8 @@ static const struct stat_row stat_rows[] = {
     M(LOG_SKIPPED, ALWAYS),
     M(LOG_SENT, ALWAYS),
     F("log_watchers", watchers, ALWAYS),
-    F("unexpected_napi_ids", none, ALWAYS),
-    F("round_robin_fallback", none, ALWAYS),
+    M(UNEXPECTED_NAPI_IDS, ALWAYS),
+    M(ROUND_ROBIN_FALLBACK, ALWAYS),
     M(CURR_BYTES, ALWAYS),
     M(CURR_ITEMS, ALWAYS),
     M(TOTAL_ITEMS, ALWAYS),
