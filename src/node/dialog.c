@@ -60,6 +60,28 @@ dialog_fail(struct dialog *d, enum metric reason)
     d->broken = true;
 }
 
+void
+dialog_starve(struct dialog *d)
+{
+    static const char text[] = "SERVER_ERROR out of memory reading request\r\n";
+    struct worker *w = d->worker;
+
+    metric_add(&w->metrics, M_READ_BUF_OOM, 1);
+    pending_free(w, d->pending);
+    d->pending = NULL;
+    input_drop(&d->in);
+    d->swallow = 0;
+    d->work = false;
+    d->closing = true;
+    if (WORKER_TX_BYTES - w->tx_used >= sizeof text) {
+        memcpy(w->tx + w->tx_used, text, sizeof text - 1);
+        w->tx_used += sizeof text - 1;
+        if (!answer_queue(w, &d->out)) {
+            dialog_fail(d, M_RESP_BUF_OOM);
+        }
+    }
+}
+
 /* Answers one command. */
 static void
 dialog_reply(struct dialog *d, const struct command *c, const struct reply *r)
@@ -434,7 +456,7 @@ dialog_work(struct dialog *d)
 void
 dialog_run(struct dialog *d)
 {
-    assert(d->worker->holder);
+    assert(worker_holder(d->worker));
     d->work = false;
     if (d->speaks == DIALOG_UNKNOWN && d->in.rest.len > 0) {
         dialog_negotiate(d);

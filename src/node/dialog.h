@@ -46,6 +46,8 @@ struct dialog {
  */
 void dialog_run(struct dialog *d);
 
+/* Takes no more input because there is no memory for it, and says so. */
+void dialog_starve(struct dialog *d);
 /* Gives up: counts the reason, and drops input and replies. */
 void dialog_fail(struct dialog *d, enum metric reason);
 /* Drops everything held. */

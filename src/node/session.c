@@ -15,6 +15,9 @@
  */
 #define DIRECT_MIN 8192u
 
+/* Bytes: what a worker's connections may keep however small read_buf_mem_limit is. */
+#define READ_SHARE_MIN 16384u
+
 /* Where session_rx_space() sent the bytes. */
 enum rx_target { RX_NOWHERE, RX_INPUT, RX_ITEM };
 
@@ -91,8 +94,8 @@ session_release(struct session *s)
 {
     struct worker *w = s->dialog.worker;
 
-    if (w->holder == s) {
-        w->holder = NULL;
+    if (worker_holder(w) == s) {
+        worker_set_holder(w, NULL);
         answer_reset(w);
     }
 }
@@ -177,7 +180,7 @@ session_park(struct session *s)
     struct dialog *d = &s->dialog;
     bool ok = true;
 
-    assert(!d->worker->holder || d->worker->holder == s);
+    assert(!worker_holder(d->worker) || worker_holder(d->worker) == s);
     if (!input_keep(&d->in)) {
         dialog_fail(d, M_READ_BUF_OOM);
         ok = false;
@@ -192,6 +195,26 @@ session_park(struct session *s)
         atomic_store_explicit(&s->row->state, session_state(s), memory_order_relaxed);
     }
     return ok;
+}
+
+/*
+ * True if there is memory for what is left of the input when the turn ends: read_buf_mem_limit is
+ * that of all connections and shared out among the workers, as in memcached.
+ */
+static bool
+session_may_keep(const struct session *s)
+{
+    const struct worker *w = s->dialog.worker;
+    const struct settings *set = w->node->settings;
+    size_t share, others;
+
+    if (set->net.read_buf_mem_limit == 0 || s->dialog.in.rest.len == 0) {
+        return true;
+    }
+    share = set->net.read_buf_mem_limit / (size_t)set->net.threads;
+    share = share < READ_SHARE_MIN ? READ_SHARE_MIN : share;
+    others = (size_t)metric_get(&w->metrics, M_READ_BUF_BYTES) - WORKER_RX_BYTES - s->in_counted;
+    return others + s->dialog.in.rest.len <= share;
 }
 
 /* One turn of work on the worker's buffers. */
@@ -211,6 +234,9 @@ session_run(struct session *s, usec_t now)
     worker_look(w);
     w->current = s;
     dialog_run(&s->dialog);
+    if (!session_may_keep(s)) {
+        dialog_starve(&s->dialog);
+    }
     w->current = NULL;
     if (s->dialog.watcher && !watched) {
         s->watching_next = w->watching;
@@ -244,7 +270,7 @@ session_rx_space(struct session *s)
     struct worker *w = d->worker;
     struct iovec room = { 0 };
 
-    assert(!w->holder || w->holder == s);
+    assert(!worker_holder(w) || worker_holder(w) == s);
     s->rx_target = RX_NOWHERE;
     if (session_wants_more(s)) {
         if (d->pending && d->in.rest.len == 0 && d->pending->cursor.left > DIRECT_MIN) {
@@ -272,8 +298,8 @@ session_rx(struct session *s, size_t n, usec_t now)
     if (n == 0) {
         return;
     }
-    assert(!d->closing && !s->ended && (!w->holder || w->holder == s));
-    w->holder = s;
+    assert(!d->closing && !s->ended && (!worker_holder(w) || worker_holder(w) == s));
+    worker_set_holder(w, s);
     metric_add(&w->metrics, M_BYTES_READ, (int64_t)n);
     if (s->rx_target == RX_ITEM) {
         assert(d->pending && n < d->pending->cursor.left);
@@ -304,8 +330,8 @@ session_resume(struct session *s, usec_t now)
     struct worker *w = s->dialog.worker;
 
     if (s->dialog.work) {
-        assert(!w->holder || w->holder == s);
-        w->holder = s;
+        assert(!worker_holder(w) || worker_holder(w) == s);
+        worker_set_holder(w, s);
         session_run(s, now);
     }
 }
@@ -334,7 +360,7 @@ session_tx_done(struct session *s, size_t n)
         txq_done(out, &w->txq, n);
     }
     metric_add(&w->metrics, M_BYTES_WRITTEN, (int64_t)n);
-    if (out->lent_bytes == 0 && w->holder == s) {
+    if (out->lent_bytes == 0 && worker_holder(w) == s) {
         answer_reset(w);
     }
 }
@@ -351,7 +377,7 @@ session_tx_drop(struct session *s)
     struct worker *w = s->dialog.worker;
 
     txq_drop(&s->dialog.out, &w->txq);
-    if (w->holder == s) {
+    if (worker_holder(w) == s) {
         answer_reset(w);
     }
 }

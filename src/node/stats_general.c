@@ -9,6 +9,7 @@
 #include "node/conns.h"
 #include "node/stats.h"
 #include "node/watch.h"
+#include "node/worker.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -184,14 +185,16 @@ figure_watchers(const struct figures *f)
     return watches_count(f->node->watches);
 }
 
-/*
- * What memcached counts here does not exist: free read buffers (ours are given back at once).
- */
+/* Receive buffers of workers that no connection is using. */
 static int64_t
-figure_none(const struct figures *f)
+figure_free_buffers(const struct figures *f)
 {
-    (void)f;
-    return 0;
+    int64_t free = 0;
+
+    for (unsigned i = 0; i < f->node->worker_count; i++) {
+        free += worker_holder(f->node->workers[i]) ? 0 : WORKER_RX_BYTES;
+    }
+    return free;
 }
 
 /* -- the list ---------------------------------------------------------------------------------- */
@@ -219,7 +222,7 @@ static const struct stat_row stat_rows[] = {
     M(RESP_BUF_BYTES, ALWAYS),
     M(READ_BUFS, ALWAYS),
     M(READ_BUF_BYTES, ALWAYS),
-    F("read_buf_bytes_free", none, ALWAYS),
+    F("read_buf_bytes_free", free_buffers, ALWAYS),
     M(READ_BUF_OOM, ALWAYS),
     F("reserved_fds", reserved_fds, ALWAYS),
     M(CMD_GET, ALWAYS),

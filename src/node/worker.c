@@ -40,7 +40,7 @@ worker_free(struct worker *w)
     if (!w) {
         return;
     }
-    assert(!w->holder && !w->watching);
+    assert(!worker_holder(w) && !w->watching);
     pending_fini(w);
     txq_pool_fini(&w->txq);
     buf_free(&w->blob);

@@ -2,7 +2,8 @@
  * worker.h - what one worker thread owns: its handle on the store, its counters, its large buffers.
  *
  * The buffers are shared by all sessions of the worker, one at a time: see session.h.  Open to
- * node/ and its drivers; all fields belong to the worker's thread, the metrics may be read by any.
+ * node/ and its drivers; all fields belong to the worker's thread, metrics and holder may be read by
+ * any.
  */
 #pragma once
 #include "base/buf.h"
@@ -53,7 +54,7 @@ struct worker {
     char             *tx;       /* WORKER_TX_BYTES */
     size_t            tx_used;  /* bytes of tx that hold replies of the holder */
     size_t            tx_queued; /* the first so many of them are in its queue */
-    struct session   *holder;   /* whose bytes lie in rx and tx, or NULL: session.c asserts on it */
+    _Atomic(struct session *) holder; /* see worker_holder() */
     struct session   *current;  /* whose command is executed: "stats conns" and "quit" want it */
     struct command    batch[BATCH_MAX];
     struct worker_mark marks[BATCH_MAX]; /* of the batch */
@@ -73,6 +74,19 @@ struct worker {
 struct worker *worker_new(struct node *n, unsigned index);
 /* Its sessions are gone by then.  NULL is fine. */
 void worker_free(struct worker *w);
+
+/* Whose bytes lie in rx and tx, or NULL.  Any thread; session.c asserts on it and sets it. */
+static inline struct session *
+worker_holder(const struct worker *w)
+{
+    return atomic_load_explicit(&w->holder, memory_order_relaxed);
+}
+
+static inline void
+worker_set_holder(struct worker *w, struct session *s)
+{
+    atomic_store_explicit(&w->holder, s, memory_order_relaxed);
+}
 
 /* Tells the worker (and its store ctx) the time of day. */
 void worker_turn(struct worker *w, usec_t now);

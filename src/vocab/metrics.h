@@ -36,6 +36,13 @@ metric_add(struct metrics *m, enum metric id, int64_t n)
     atomic_store_explicit(&m->value[id], v + n, memory_order_relaxed);
 }
 
+/* The count of one row.  Any thread. */
+static inline int64_t
+metric_get(const struct metrics *m, enum metric id)
+{
+    return atomic_load_explicit(&m->value[id], memory_order_relaxed);
+}
+
 /* Adds row to sum.  Any thread. */
 void metrics_collect(struct metrics_sum *sum, const struct metrics *row);
 

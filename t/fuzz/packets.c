@@ -109,7 +109,7 @@ run(const uint8_t *in, size_t len, bool anew, struct buf *ret)
         }
     }
     packets_free(p);
-    assert(!n.worker->holder);
+    assert(!worker_holder(n.worker));
     drive_node_fini(&n);
 }
 
