@@ -2,8 +2,8 @@
  * worker.h - what one worker thread owns: its handle on the store, its counters, its large buffers.
  *
  * The buffers are shared by all sessions of the worker, one at a time: see session.h.  Open to
- * node/ and its drivers; all fields belong to the worker's thread, metrics and holder may be read by
- * any.
+ * node/ and its drivers; all fields belong to the worker's thread, metrics and holder may be read
+ * by any.
  */
 #pragma once
 #include "base/buf.h"

@@ -18,7 +18,7 @@ say(struct drive *d, const char *text)
     }
 }
 
-/* Many clients that stop in the middle of a command must not take all memory: read_buf_mem_limit. */
+/* read_buf_mem_limit: clients that stop in the middle of a command must not take all memory. */
 Test(buffers, half_commands_have_a_limit)
 {
     static const char *const options[] = { "read_buf_mem_limit=16k", "threads=1", NULL };
