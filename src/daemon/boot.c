@@ -132,9 +132,12 @@ static int
 boot_prepare(struct boot *b)
 {
     const struct settings *s = b->settings;
+    size_t reserved = PROCESS_RESERVED_FDS(s->net.threads);
     struct err_detail d = { "" };
     err_t e;
 
+    /* Two families are usual; the reserve has room for some more. */
+    reserved += s->net.udp_port != 0 ? 2 * (size_t)s->net.threads : 0;
     e = privileges_find(s->process.user, &b->privileges, &d);
     if (e) {
         return boot_fail(&d, e == ERR_UNKNOWN ? EX_NOUSER : EX_USAGE);
@@ -142,8 +145,7 @@ boot_prepare(struct boot *b)
     if (s->process.core_dumps && process_limit_core(&d)) {
         return boot_fail(&d, EX_OSERR);
     }
-    if (process_limit_files((size_t)s->net.max_connections,
-                            PROCESS_RESERVED_FDS(s->net.threads), &d)) {
+    if (process_limit_files((size_t)s->net.max_connections, reserved, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
     if (s->process.daemonize && process_daemonize(&b->ready, &d)) {

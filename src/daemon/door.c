@@ -265,8 +265,8 @@ door_keep(struct door *door, enum session_accepts accepts, struct err_detail *d)
     return ERR_OK;
 }
 
-enum session_accepts
-door_accepts(const struct settings *s, enum addr_proto proto)
+static enum session_accepts
+accepts_of(const struct settings *s, enum addr_proto proto)
 {
     static const enum session_accepts by_setting[] = {
         [SETTINGS_PROTOCOL_AUTO] = SESSION_AUTO,
@@ -309,7 +309,7 @@ door_open_spec(struct door *door, const struct addr_spec *spec, struct err_detai
         e = listener_open_tcp(&door->listener[door->count], ai->ai_addr, ai->ai_addrlen,
                               (int)s->net.backlog, d);
         if (!e) {
-            e = door_keep(door, door_accepts(s, spec->proto), d);
+            e = door_keep(door, accepts_of(s, spec->proto), d);
         }
         if (e == ERR_INUSE || e == ERR_DENIED || e == ERR_NOMEM) {
             break;
@@ -364,7 +364,7 @@ door_open_unix(struct door *door, struct err_detail *d)
         return err_set(d, e, "failed to listen on UNIX socket %.100s: %.140s",
                        s->net.unix_socket, why.text);
     }
-    return door_keep(door, door_accepts(s, ADDR_PROTO_UNSAID), d);
+    return door_keep(door, accepts_of(s, ADDR_PROTO_UNSAID), d);
 }
 
 /* Sockets from outside: the settings' addresses do not count then. */
@@ -378,7 +378,7 @@ door_adopt(struct door *door, int first, int count, struct err_detail *d)
         if (e) {
             return err_set(d, e, "cannot use a socket of the service manager: %.180s", why.text);
         }
-        e = door_keep(door, door_accepts(door->node->settings, ADDR_PROTO_UNSAID), d);
+        e = door_keep(door, accepts_of(door->node->settings, ADDR_PROTO_UNSAID), d);
         if (e) {
             return e;
         }

@@ -10,11 +10,9 @@
 #pragma once
 #include "base/clock.h"
 #include "base/err.h"
-#include "net/addr.h"
 #include "net/listener.h"
 #include "net/napi.h"
 #include "node/conns.h"
-#include "node/session.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,7 +21,6 @@
 #define DOOR_LISTENERS_MAX 64
 
 struct node;
-struct settings;
 struct udp;
 struct workers;
 
@@ -70,5 +67,3 @@ void door_close(struct door *door);
 
 /* An IP address as "stats conns" wants it, of a TCP socket; CONN_NONE for any other. */
 struct conn_addr door_addr_of(const struct sockaddr_storage *sa);
-/* The protocols that an entry of -l with this prefix lets in. */
-enum session_accepts door_accepts(const struct settings *s, enum addr_proto proto);

@@ -107,7 +107,7 @@ udp_start(struct udp_desk *desk, struct udp *u, struct worker *w, struct loop *l
         atomic_store_explicit(&seat->row->state, CONN_READ, memory_order_relaxed);
         metric_add(&n->shared, M_CURR_CONNS, 1);
         metric_add(&n->shared, M_TOTAL_CONNS, 1);
-        seat->packets = packets_new(w, (enum session_accepts)place->accepts, seat->row);
+        seat->packets = packets_new(w, seat->row);
         if (seat->packets == NULL) {
             return ERR_NOMEM;
         }
@@ -150,7 +150,7 @@ place_addr(int fd)
 
 /* A socket for each worker; the first one finds the port, if any will do. */
 static err_t
-udp_open_place(struct udp *u, const struct addrinfo *ai, int accepts, struct err_detail *d)
+udp_open_place(struct udp *u, const struct addrinfo *ai, struct err_detail *d)
 {
     struct udp_place *place = &u->place[u->count];
     char text[160];
@@ -164,7 +164,6 @@ udp_open_place(struct udp *u, const struct addrinfo *ai, int accepts, struct err
         return e;
     }
     u->count++;
-    place->accepts = accepts;
     place->local = place_addr(place->fd[0]);
     for (unsigned i = 1; i < u->workers && !e; i++) {
         e = datagram_open_beside(place->fd[0], &place->fd[i], d);
@@ -192,7 +191,7 @@ udp_open_spec(struct udp *u, const struct addr_spec *spec, struct err_detail *d)
             e = err_set(d, ERR_RANGE, "more than %d addresses", UDP_PLACES_MAX);
             break;
         }
-        e = udp_open_place(u, ai, (int)door_accepts(s, spec->proto), d);
+        e = udp_open_place(u, ai, d);
         if (e == ERR_INUSE || e == ERR_DENIED || e == ERR_NOMEM) {
             break;
         }

@@ -21,9 +21,8 @@ struct worker;
 
 /* One address; its sockets wait for their workers. */
 struct udp_place {
-    struct conn_addr     local;
-    int                  accepts; /* enum session_accepts */
-    int                  fd[NODE_WORKERS_MAX]; /* -1: a worker has it */
+    struct conn_addr local;
+    int              fd[NODE_WORKERS_MAX]; /* -1: a worker has it */
 };
 
 /* A zeroed one is closed. */

@@ -7,7 +7,7 @@ struct packets {
     struct worker  *worker;
     struct session *session;
     unsigned        id;      /* of the request */
-    unsigned        room;    /* datagrams that may still answer it */
+    unsigned        owed;    /* datagrams that answer it, so far */
     unsigned        total;   /* datagrams of the answer that is being sent; 0: none is */
     unsigned        next;    /* the number of the next one */
     size_t          sending; /* bytes of data in it */
@@ -16,14 +16,14 @@ struct packets {
 };
 
 struct packets *
-packets_new(struct worker *w, enum session_accepts accepts, struct conn_row *row)
+packets_new(struct worker *w, struct conn_row *row)
 {
     struct packets *p = calloc(1, sizeof *p);
 
     assert(w);
     if (p) {
         p->worker = w;
-        p->session = session_new_datagram(w, accepts, row);
+        p->session = session_new_datagram(w, row);
         if (!p->session) {
             free(p);
             return NULL;
@@ -68,7 +68,7 @@ static void
 answer_end(struct packets *p)
 {
     p->total = 0;
-    if (!session_has_work(p->session)) {
+    if (p->owed >= PACKETS_ENOUGH || !session_has_work(p->session)) {
         packets_end(p);
     }
 }
@@ -80,11 +80,11 @@ answer_begin(struct packets *p)
     size_t bytes = session_tx_bytes(p->session);
     size_t total = bytes / PACKETS_DATA + (bytes % PACKETS_DATA > 0);
 
-    if (total > p->room) {
-        packets_end(p);
-        return;
+    if (total > PACKETS_MAX) {
+        session_tx_drop(p->session);
+        total = 0;
     }
-    p->room -= (unsigned)total;
+    p->owed += (unsigned)total;
     p->total = (unsigned)total;
     p->next = 0;
     if (total == 0) {
@@ -114,7 +114,7 @@ packets_rx(struct packets *p, size_t n, usec_t now)
     }
     /* Neither the sequence number nor the reserved bytes are looked at, as in memcached. */
     p->id = number_read(p->in);
-    p->room = PACKETS_MAX;
+    p->owed = 0;
     session_rx(p->session, n - PACKETS_HEADER, now);
     answer_begin(p);
 }

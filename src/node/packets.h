@@ -5,13 +5,14 @@
  * each, network order).  A request is one datagram; one that is shorter than a header and a byte,
  * or says that it is one of several, is dropped, as is a command that is not whole in it: nothing
  * is left over for the next one.  All commands of a datagram are executed, in the protocol that its
- * first byte chooses.  As in memcached each answer (of a multiget: each value) is a series of its
+ * first byte chooses, whatever -B lets in elsewhere.  As in memcached each answer (of a multiget: each value) is a series of its
  * own, with the id of the request, numbered from 0 and cut into PACKETS_DATA bytes; a command that
  * answers nothing sends nothing.  "quit" only ends its datagram.
  *
  * A datagram is never worth waiting for: what the socket does not take is lost (packets_tx_drop).
- * The answers to one request add up to PACKETS_MAX datagrams at most; an answer that does not fit
- * is not sent, and the commands behind it are not executed.
+ * An answer of more than PACKETS_MAX datagrams is not sent.  Once the answers to a request come to
+ * PACKETS_ENOUGH the commands behind are not executed: a short request, from a sender who may be
+ * somebody else than he says, must not be worth any number of large values.
  *
  *     packets_rx_space -> recvmsg -> packets_rx -> (packets_tx -> sendmsg -> packets_tx_done)...
  *     while packets_has_work(): packets_resume(), and send again;  packets_park() ends a turn
@@ -25,12 +26,13 @@
 #define PACKETS_HEADER 8u
 #define PACKETS_DATA   1392u  /* bytes of an answer in one datagram */
 #define PACKETS_MAX    65535u /* datagrams: a number has 16 bits */
+#define PACKETS_ENOUGH 1024u  /* datagrams */
 #define PACKETS_SPANS  16     /* for packets_tx(): enough for any datagram */
 
 struct packets;
 
 /* NULL without memory.  row is kept.  Gives. */
-struct packets *packets_new(struct worker *w, enum session_accepts accepts, struct conn_row *row);
+struct packets *packets_new(struct worker *w, struct conn_row *row);
 /* NULL is fine. */
 void packets_free(struct packets *p);
 

@@ -50,9 +50,9 @@ session_new(struct worker *w, enum session_accepts accepts, struct conn_row *row
 }
 
 struct session *
-session_new_datagram(struct worker *w, enum session_accepts accepts, struct conn_row *row)
+session_new_datagram(struct worker *w, struct conn_row *row)
 {
-    struct session *s = session_new(w, accepts, row);
+    struct session *s = session_new(w, SESSION_AUTO, row);
 
     if (s) {
         s->dialog.is_datagram = true;

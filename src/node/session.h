@@ -40,8 +40,7 @@ void session_free(struct session *s);
  * with session_has_work() after each command that answered something, so that every answer can be
  * numbered by itself.  session_reset() makes it new for the next datagram.
  */
-struct session *session_new_datagram(struct worker *w, enum session_accepts accepts,
-                                     struct conn_row *row);
+struct session *session_new_datagram(struct worker *w, struct conn_row *row);
 /* True for those: a command that would take the connection over must be refused. */
 bool session_is_datagram(const struct session *s);
 /* Drops input and replies and forgets what was said; gives the worker's buffers back. */

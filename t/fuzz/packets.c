@@ -92,7 +92,7 @@ run(const uint8_t *in, size_t len, bool anew, struct buf *ret)
     struct packets *p;
 
     drive_node_init(&n, options);
-    p = packets_new(n.worker, SESSION_AUTO, NULL);
+    p = packets_new(n.worker, NULL);
     assert(p);
     while (len >= 2) {
         size_t size = (size_t)in[0] << 8 | in[1];
@@ -104,7 +104,7 @@ run(const uint8_t *in, size_t len, bool anew, struct buf *ret)
         len -= 2 + size;
         if (anew) {
             packets_free(p);
-            p = packets_new(n.worker, SESSION_AUTO, NULL);
+            p = packets_new(n.worker, NULL);
             assert(p);
         }
     }

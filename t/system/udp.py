@@ -179,6 +179,12 @@ def places():
     with Server("-p", "-1", "-l", "127.0.0.1:%d" % port, "-U", "-1") as s:
         tap.is_(s.ports, {"TCP INET": [port], "UDP INET": [port]},
                 "a port in the list is that of both")
+    for protocol in ("ascii", "binary"):
+        with Server("-U", "-1", "-B", protocol) as s:
+            u = Udp(s.ports["UDP INET"][0])
+            tap.ok(len(u.texts(packet("noop"))) == 1 and len(u.texts(b"mn\r\n")) == 1,
+                   "-B %s does not choose for UDP" % protocol)
+            u.close()
     with Server("-s", os.path.join("/tmp", "magpie-udp-%d" % os.getpid()), "-U", port, tcp=False,
                 unix="/tmp/magpie-udp-%d" % os.getpid()) as s, s.conn() as c:
         tap.ok(not any(":UDP" in k for k in c.stats(b"conns")), "a Unix socket turns UDP off")

@@ -204,7 +204,7 @@ Test(session_allocs, a_datagram_allocates_nothing)
     cr_assert(buf_add(&in, large, sizeof large) && buf_add(&in, "\r\n", 2));
     drive_say(&d, in.ptr, in.len, DRIVE_ALL);
     drive_fini(&d);
-    p = packets_new(n.worker, SESSION_AUTO, NULL);
+    p = packets_new(n.worker, NULL);
     cr_assert(ne(ptr, p, NULL));
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
         unsigned before;
@@ -230,7 +230,7 @@ Test(session_allocs, without_memory_a_datagram_is_lost)
     struct packets *p;
 
     drive_node_init(&n, NULL);
-    p = packets_new(n.worker, SESSION_AUTO, NULL);
+    p = packets_new(n.worker, NULL);
     cr_assert(ne(ptr, p, NULL));
     packets_rx_space(p, iov);
     memcpy(iov[0].iov_base, "\0\1\0\0\0\1\0\0", PACKETS_HEADER);
