@@ -321,22 +321,6 @@ def rows(server, table):
         tap.is_(got, answer, name)
 
 
-def lacks(server, *requests):
-    """The first of the requests that the server does not know (it answers ERROR), or None."""
-    for request in requests:
-        with server.conn() as c:
-            if c.ask(request) == b"ERROR\r\n":
-                return request
-    return None
-
-
-def needs(server, *requests):
-    """Ends the script with a skip if the server knows no such command at all."""
-    missing = lacks(server, *requests)
-    if missing:
-        tap.skip_all("the server has no '%s'" % missing.decode().strip())
-
-
 def wait_until(condition, seconds=DEADLINE):
     """Asks condition() until it says yes or the time is over; its last answer."""
     until = time.monotonic() + seconds

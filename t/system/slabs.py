@@ -8,8 +8,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import tap  # noqa: E402
-from server import (NEW, OURS, REFERENCE, Server, lacks, needs, pattern,  # noqa: E402
-                    program_exists, rows, wait_until)
+from server import (NEW, OURS, REFERENCE, Server, pattern, program_exists,  # noqa: E402
+                    rows, wait_until)
 
 FORMAT = b"CLIENT_ERROR bad command line format\r\n"
 BAD_CLASS = b"BADCLASS invalid src or dst class id\r\n"
@@ -230,14 +230,10 @@ def main():
     """Every function of this file."""
     program_exists()
     with Server("-f", "1.25") as s:
-        needs(s, b"slabs automove 1\r\n")
         tap.guarded(reassign_answers, s)
         tap.guarded(automove_answers, s)
     with Server() as s:
-        if lacks(s, b"lru mode segmented\r\n"):
-            tap.skip("lru", "the server has no 'lru'")
-        else:
-            tap.guarded(lru_answers, s)
+        tap.guarded(lru_answers, s)
         tap.guarded(ours, s)
     for function in (disabled, moves, cas_survives):
         tap.guarded(function)

@@ -23,8 +23,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import tap  # noqa: E402
 from packets import answers, packet, read, store  # noqa: E402
-from server import (DEADLINE, NEW, OURS, PROGRAM, REFERENCE, SANITIZED, Conn,  # noqa: E402
-                    NotStarted, Server, exits, lacks, pattern, program_exists, rows, wait_until)
+from server import (DEADLINE, NEW, PROGRAM, REFERENCE, SANITIZED, Conn,  # noqa: E402
+                    Server, exits, pattern, program_exists, rows, wait_until)
 
 END = b"END\r\n"
 MIB = 1024 * 1024
@@ -69,9 +69,8 @@ def busy_and_half_read_connections_are_not_idle():
     with Server("-o", "idle_timeout=2") as s:
         with s.conn() as binary, s.conn() as half, s.conn() as half_binary, s.conn() as idle, \
                 s.conn() as looker:
-            watcher = None if lacks(s, b"watch\r\n") else s.conn()
-            if watcher:
-                watcher.ask(b"watch mutations\r\n")
+            watcher = s.conn()
+            watcher.ask(b"watch mutations\r\n")
             half.send(b"set h 0 0 10\r\nabc")
             half_binary.send(store("set", b"hb", b"0123456789")[:38])
             idle.ask(b"mn\r\n")
@@ -92,12 +91,9 @@ def busy_and_half_read_connections_are_not_idle():
             tap.is_(s.once(b"mn\r\n"), b"MN\r\n", "the listener is not closed")
             kicks = int(looker.stats()["idle_kicks"])
             tap.ok(1 <= kicks <= 2, "idle_kicks counts those alone", kicks)
-            if watcher:
-                looker.ask(b"set w 0 0 1\r\nx\r\n")
-                tap.ok(b"key=" in watcher.line(), "a watcher is not kicked")
-                watcher.close()
-            else:
-                tap.skip("a watcher is not kicked", "the server has no watch")
+            looker.ask(b"set w 0 0 1\r\nx\r\n")
+            tap.ok(b"key=" in watcher.line(), "a watcher is not kicked")
+            watcher.close()
 
 
 def too_many_connections_are_told_in_text():
@@ -165,9 +161,6 @@ def one_request_an_event_still_serves_what_is_buffered():
 def watchers_and_dumps_hurt_nobody():
     """The socket changes hands: eight bugs of memcached were about clients that vanish then."""
     with Server("-m", "64") as s, s.conn() as c:
-        if lacks(s, b"watch\r\n", b"lru_crawler metadump 0\r\n"):
-            tap.skip("watchers and dumps", "the server has no watch or no metadump")
-            return
         for i in range(20000):
             c.send(b"set key:%d 0 0 10 noreply\r\n0123456789\r\n" % i)
         c.ask(b"mn\r\n")
@@ -216,14 +209,7 @@ def watchers_and_dumps_hurt_nobody():
 
 def udp_answers_come_in_datagrams_of_1400_bytes():
     """UDP clients put the parts together by number; requests of several datagrams are dropped."""
-    try:
-        server = Server("-U", "-1")
-    except NotStarted as error:
-        if "UDP" in str(error) or "-U" in str(error):
-            tap.skip("UDP", "the server has no UDP")
-            return
-        raise
-    with server as s:
+    with Server("-U", "-1") as s:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.settimeout(DEADLINE)
         sock.connect(("127.0.0.1", s.ports["UDP INET"][0]))
@@ -385,11 +371,9 @@ def slabs_look_as_memcacheds():
     with Server("-m", "64", "-f", "1.25") as s, s.conn() as c:
         c.set(b"a", b"x")
         slabs = c.stats(b"slabs")
-        if slabs.get("1:chunk_size") != "96":
-            tap.skip("memcached's classes", "-f does not give memcached's chunk sizes here")
-            return
-        tap.is_((slabs["1:used_chunks"], slabs["1:total_pages"], slabs["1:chunks_per_page"]),
-                ("1", "1", "10922"), "the smallest item: class 1, one page of 10922 chunks")
+        tap.is_((slabs["1:chunk_size"], slabs["1:used_chunks"], slabs["1:total_pages"],
+                 slabs["1:chunks_per_page"]), ("96", "1", "1", "10922"),
+                "the smallest item: class 1, one page of 10922 chunks of 96 bytes")
         tap.is_(slabs["total_malloced"], str(MIB), "total_malloced counts pages of 1 MiB")
         for size, want in ((20000, 25), (66560, 31)):
             c.set(b"s", b"v" * size)
@@ -468,9 +452,6 @@ def half_requests_in_their_thousands():
 def pages_move_under_load():
     """slabs reassign while the class is written to: a lock order, and a crash, of memcached."""
     with Server("-m", "32", "-f", "1.25") as s, s.conn() as c:
-        if lacks(s, b"slabs reassign 1 2\r\n"):
-            tap.skip("pages move under load", "the server has no slabs reassign")
-            return
         stop, wrong = threading.Event(), []
 
         def load(seed):
