@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import select
 import re
 import shutil
 import signal
@@ -17,10 +18,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import tap  # noqa: E402
-from server import (DEADLINE, OURS, PROGRAM, REFERENCE, SANITIZED, Conn,  # noqa: E402
+from packets import packet  # noqa: E402
+from server import (DEADLINE, NEW, OURS, PROGRAM, REFERENCE, SANITIZED, Conn,  # noqa: E402
                     NotStarted, Server, exits, program_exists)
 
 ROOT = os.geteuid() == 0
+NOOP = b"\x81\x0a" + bytes(22)
 
 WRONG = [
     (("-B", "http"),), (("-c", "0"),), (("-t", "0"),), (("-I", "1000"),), (("-I", "2g"),),
@@ -219,6 +222,40 @@ def listens():
             tap.ok(answered, "%s answers on %s" % (kind, host), s.ports)
 
 
+def listener_prefixes():
+    """What may stand before an address of -l."""
+    for prefix, request, want in (
+            ("notls:", b"mn\r\n", b"MN\r\n"), ("tag[abc]:", b"mn\r\n", b"MN\r\n"),
+            ("proto[ascii]:", b"mn\r\n", b"MN\r\n"), ("proto[ascii]:", packet("noop"), b""),
+            ("proto[negotiating]:", b"mn\r\n", b"MN\r\n"),
+            ("proto[negotiating]:", packet("noop"), NOOP),
+            ("proto[binary]:", packet("noop"), NOOP), ("proto[binary]:", b"mn\r\n" * 6, b"")):
+        name = "-l %s is asked %r" % (prefix, request[:4])
+        if REFERENCE:
+            tap.skip(name, NEW)
+            continue
+        with Server("-l", prefix + "127.0.0.1", "-p", "-1") as s:
+            tap.is_(s.once(request), want, name)
+
+
+def backlog():
+    """-b: so many connections wait in the system until somebody accepts them."""
+    with Server("-b", "5") as s:
+        os.kill(s.pid, signal.SIGSTOP)
+        try:
+            waiting = [socket.socket() for _ in range(20)]
+            for sock in waiting:
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", s.port))
+            time.sleep(0.2)
+            done = len(select.select([], waiting, [], 0)[1])
+            tap.between(done, 5, 8, "-b 5: of 20 connections are made while nobody accepts")
+            for sock in waiting:
+                sock.close()
+        finally:
+            os.kill(s.pid, signal.SIGCONT)
+
+
 def unix_socket():
     """-s and -a."""
     folder = tempfile.mkdtemp(prefix="magpie-t-")
@@ -401,7 +438,8 @@ def idle_timeout():
 def main():
     """Every function of this file."""
     program_exists()
-    for function in (questions, wrong_options, right_options, verbosity, listens, unix_socket,
+    for function in (questions, wrong_options, right_options, verbosity, listens,
+                     listener_prefixes, backlog, unix_socket,
                      daemon, signals, sources, idling,
                      idle_timeout):
         tap.guarded(function)

@@ -335,6 +335,16 @@ def details(s):
     ])
 
 
+def delimiter():
+    """-D: another character ends the prefixes, and counting is on from the start."""
+    with Server("-D", "/") as s:
+        rows(s, [("-D /",
+                  b"set a/1 0 0 1\r\nx\r\nget a/1 b:c/2\r\nget a:b\r\nstats detail dump\r\n",
+                  pattern(rb"STORED\r\nVALUE a/1 0 1\r\nx\r\nEND\r\nEND\r\n"
+                          rb"(PREFIX (a get 1 hit 1 set 1 del 0|b:c get 1 hit 0 set 0 del 0"
+                          rb"|a:b get 1 hit 0 set 0 del 0)\r\n){2,3}END\r\n"))])
+
+
 def dumps(s):
     """stats cachedump."""
     s.once(b"flush_all\r\nset c1 0 0 1\r\nx\r\nset c2 0 1000 2\r\nxx\r\nset c3 0 0 3\r\nxxx\r\n")
@@ -418,7 +428,7 @@ def main():
     with Server() as s:
         for function in (keys, connections, details, dumps):
             tap.guarded(function, s)
-    for function in (option_keys, values, counters, per_class):
+    for function in (option_keys, values, counters, per_class, delimiter):
         tap.guarded(function)
     tap.done()
 
