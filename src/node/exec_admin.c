@@ -46,9 +46,13 @@ exec_noop(struct worker *w, const struct command *c, struct item *item, struct r
 void
 exec_flush(struct worker *w, const struct command *c, struct item *item, struct reply *r)
 {
+    bool refused = !w->node->settings->admin.flush_enabled;
+
     (void)item;
-    metric_add(&w->metrics, M_CMD_FLUSH, 1);
-    if (!w->node->settings->admin.flush_enabled) {
+    if (!refused || c->protocol != PROTO_BINARY) { /* as memcached counts */
+        metric_add(&w->metrics, M_CMD_FLUSH, 1);
+    }
+    if (refused) {
         r->code = RPL_FLUSH_REFUSED;
         return;
     }

@@ -349,6 +349,10 @@ def restricted():
     """-F, -B and large values."""
     with Server("-F") as s:
         tap.is_([a.status for a in talk(s, packet("flush"), NOOP)], [0x20, OK], "flush under -F")
+        with s.conn() as c:
+            tap.is_(c.stats()["cmd_flush"], "0", "which is not counted")
+            c.ask(b"flush_all\r\n")
+            tap.is_(c.stats()["cmd_flush"], "1", "as that of the text protocol is")
     with Server("-B", "binary") as s:
         tap.is_(talk(s, NOOP)[0].status, OK, "-B binary takes binary")
         with s.conn() as c:
