@@ -151,21 +151,20 @@ pieces_make(struct store_ctx *c, struct item *it, uint32_t value_len)
 static uint32_t
 spec_layout(const struct store *s, const struct store_spec *spec)
 {
-    uint32_t layout = 0, all = s->config.no_cas ? ~(uint32_t)ITEM_HAS_CAS : ~0u;
-
     if (spec->value_len >= ITEM_BIG) {
-        return ITEM_LAYOUT & all;
+        return ITEM_LAYOUT & (s->config.no_cas ? ~(uint32_t)ITEM_HAS_CAS : ~0u);
     }
+    uint32_t layout = 0;
     if (spec->expires != 0 || spec->client_flags != 0) {
         layout |= ITEM_HAS_EXT;
     }
     if (spec->client_flags > UINT16_MAX) {
         layout |= ITEM_HAS_FLAGS;
     }
-    if (spec->cas != 0) {
+    if (spec->cas != 0 && !s->config.no_cas) {
         layout |= ITEM_HAS_CAS;
     }
-    return layout & all;
+    return layout;
 }
 
 static void
@@ -195,20 +194,6 @@ item_fill(struct item *it, uint32_t meta, const struct store_spec *spec)
     item_set_meta(it, meta);
 }
 
-/* Where an item goes: into a chunk of this class, with its value or without. */
-struct place {
-    uint8_t class_id;
-    bool whole;
-};
-
-static struct place
-place_fine(const struct class_table *t, uint32_t head, uint32_t value_len)
-{
-    bool whole = value_len <= t->item_max - head;
-
-    return (struct place){ class_for(t, whole ? head + value_len : head), whole };
-}
-
 size_t
 store_classic_size(const struct store *s, const struct store_spec *spec)
 {
@@ -218,18 +203,21 @@ store_classic_size(const struct store *s, const struct store_spec *spec)
     return header + spec->key.len + 1 + (spec->client_flags != 0 ? 4u : 0u) + spec->value_len + 2u;
 }
 
-/* As memcached does; our items are smaller than its own. */
-static struct place
-place_classic(const struct store *s, const struct store_spec *spec)
+/* The class that memcached would put the item into; our items, whose bytes before the value are
+ * `head`, are smaller than its own.  *whole: with the value. */
+static uint8_t
+place_classic(const struct store *s, const struct store_spec *spec, uint32_t head, bool *whole)
 {
     const struct class_table *t = &s->slab.table;
     size_t size = store_classic_size(s, spec);
 
-    if (size <= t->item_max) {
-        return (struct place){ class_for(t, (uint32_t)size), true };
+    *whole = size <= t->item_max;
+    if (!*whole) {
+        size += CLASSIC_PIECE_HEADER - 2 - spec->value_len;
     }
-    size += CLASSIC_PIECE_HEADER - 2 - spec->value_len;
-    return (struct place){ class_for(t, (uint32_t)size), false };
+    uint8_t id = class_for(t, (uint32_t)size);
+    assert(id != 0 && t->chunk[id] >= head + (*whole ? spec->value_len : 0));
+    return id;
 }
 
 struct item *
@@ -244,15 +232,15 @@ item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout)
         meta |= spec->value_len << ITEM_SIZE_SHIFT;
     }
     uint32_t head = meta_key_at(meta) + (uint32_t)spec->key.len;
-    struct place p = s->table.classic ? place_classic(c->store, spec)
-                                      : place_fine(&s->table, head, spec->value_len);
-    assert(s->table.chunk[p.class_id] >= head + (p.whole ? spec->value_len : 0));
-    struct item *it = chunk_take(c, p.class_id);
+    bool whole = spec->value_len <= s->table.item_max - head;
+    uint8_t id = s->table.classic ? place_classic(c->store, spec, head, &whole)
+                                  : class_for(&s->table, whole ? head + spec->value_len : head);
+    struct item *it = chunk_take(c, id);
     if (it == NULL) {
         return NULL;
     }
     item_fill(it, meta, spec);
-    if (!p.whole && !pieces_make(c, it, spec->value_len)) {
+    if (!whole && !pieces_make(c, it, spec->value_len)) {
         item_release(c, it);
         return NULL;
     }

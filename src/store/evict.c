@@ -132,14 +132,6 @@ ring_pop(struct slab_class *k)
     return entry;
 }
 
-bool
-evict_is_temporary(const struct store_ctx *c, uint32_t expires)
-{
-    uint32_t ttl = TUNED(c->store, temporary_ttl);
-
-    return ttl != 0 && expires > c->sec && expires - c->sec <= ttl;
-}
-
 void
 evict_admit(struct store_ctx *c, struct item *it)
 {

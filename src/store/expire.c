@@ -2,11 +2,11 @@
  * expire.c - giving back the memory of items whose time is over before anybody asks for them.
  *
  * Each class counts what expires in which slot of 16 seconds.  When a slot has passed and held a
- * share of the class worth the trip, the crawler walks the class's chunks in address order, some at
- * a time per hold of its lock.  A walk counts anew what it leaves alive.  What expires beyond the 64
- * slots is counted in the last of them, so that it is looked at, and counted again, once in the
- * 17 minutes that they span.  A flush starts a walk of all classes, and store_crawl() of those that
- * it names.  A walk goes as far as the class went when it began.
+ * share of the class worth the trip, the crawler walks the class's chunks in address order, some
+ * at a time per hold of its lock.  A walk counts anew what it leaves alive.  What expires beyond
+ * the 64 slots is counted in the last of them, so that it is looked at, and counted again, once in
+ * the 17 minutes that they span.  A flush starts a walk of all classes, and store_crawl() of those
+ * that it names.  A walk goes as far as the class went when it began.
  */
 #include "store/grip.h"
 

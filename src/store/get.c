@@ -78,7 +78,10 @@ hit_fill(const struct store_ctx *c, const struct item *it, uint32_t meta, struct
     ret->expires = x.expires;
     ret->accessed = seen >> SEEN_SHIFT;
     ret->cas = s->config.no_cas ? 0 : own != 0 ? own : ret->version;
-    ret->class_id = slab_shown_class(&s->slab, it, meta);
+    ret->class_id = slab_class_of(&s->slab, it);
+    if (meta & ITEM_IS_BIG) {
+        ret->class_id = slab_shown_class(&s->slab, it, meta);
+    }
     ret->size = meta_key_at(meta) + meta_key_len(meta) + ret->value_len;
     ret->fetched = (seen & SEEN_FETCHED) != 0;
     ret->stale = (meta & ITEM_STALE) != 0;
@@ -101,12 +104,16 @@ seen_after_hit(uint32_t seen, uint32_t sec)
     return sec << SEEN_SHIFT | SEEN_FETCHED | (freq < SEEN_FREQ_MASK ? freq + 1 : freq);
 }
 
-void
-store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta, uint32_t seen)
+static_assert(ITEM_MAIN >> 30 == HIT_MAIN && ITEM_TEMP >> 30 == HIT_TEMP &&
+                  HIT_COLD == (HIT_MAIN | 2),
+              "a hit's kind comes from the item's bits");
+
+static inline void
+hit_count(struct store_ctx *c, uint8_t class_id, uint32_t meta, uint32_t seen)
 {
-    enum hit_kind main = (seen & SEEN_FREQ_MASK) != 0 ? HIT_MAIN : HIT_COLD;
-    enum hit_kind kind = meta & ITEM_TEMP ? HIT_TEMP : meta & ITEM_MAIN ? main : HIT_SMALL;
-    _Atomic int64_t *n = &c->hits[class_id][kind];
+    uint32_t place = meta >> 30;
+    uint32_t cold = place & ((seen & SEEN_FREQ_MASK) == 0);
+    _Atomic int64_t *n = &c->hits[class_id][place | cold << 1];
 
     atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
                           memory_order_relaxed);
@@ -122,7 +129,7 @@ probe_bump(struct store_ctx *c, const struct probe *p, uint8_t class_id)
 {
     uint32_t seen = item_seen(p->item), now = seen_after_hit(seen, c->sec);
 
-    store_count_hit(c, class_id, p->meta, seen);
+    hit_count(c, class_id, p->meta, seen);
     if (seen == now) {
         return;
     }
@@ -140,7 +147,7 @@ store_bump(struct store_txn *t)
     if (t->old != NULL) {
         uint32_t seen = item_seen(t->old);
         item_set_seen(t->old, seen_after_hit(seen, t->ctx->sec));
-        store_count_hit(t->ctx, t->hit.class_id, item_meta(t->old), seen);
+        hit_count(t->ctx, t->hit.class_id, item_meta(t->old), seen);
     }
 }
 

@@ -57,8 +57,8 @@ struct event_ring {
     uint64_t lost;
 };
 
-/* How a hit is counted: by what the item was. */
-enum hit_kind { HIT_SMALL, HIT_MAIN, HIT_COLD, HIT_TEMP, HIT_KINDS };
+/* How a hit is counted: by what the item was.  The first three are the upper bits of its meta. */
+enum hit_kind { HIT_SMALL, HIT_MAIN, HIT_TEMP, HIT_COLD, HIT_KINDS };
 
 struct store_ctx {
     struct store *store;
@@ -204,7 +204,6 @@ void item_count(struct store_ctx *c, const struct item *it, int sign);
 
 /* get.c */
 void store_fill_hit(const struct store_ctx *c, const struct item *it, struct store_hit *ret);
-void store_count_hit(struct store_ctx *c, uint8_t class_id, uint32_t meta, uint32_t seen);
 
 /* figures.c */
 /* Is any chunk of the class in use? */
@@ -212,7 +211,11 @@ bool store_class_in_use(struct store *s, uint8_t class_id);
 
 /* evict.c */
 /* True if something that expires then, and is stored now, is to wait for that. */
-bool evict_is_temporary(const struct store_ctx *c, uint32_t expires);
+static inline bool
+evict_is_temporary(const struct store_ctx *c, uint32_t expires)
+{
+    return expires > c->sec && expires - c->sec <= TUNED(c->store, temporary_ttl);
+}
 /* Frees one chunk of the class, or returns false. */
 bool evict_one(struct store_ctx *c, uint8_t class_id);
 /*

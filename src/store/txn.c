@@ -121,7 +121,8 @@ txn_link(struct store_txn *t, struct item *it)
         }
         store_count_key(c, 1);
     }
-    uint32_t meta = meta_with_kind(item_meta(it), ITEM_LINKED), expires = item_ext(it, meta).expires;
+    uint32_t meta = meta_with_kind(item_meta(it), ITEM_LINKED);
+    uint32_t expires = item_ext(it, meta).expires;
     uint8_t class_id = slab_shown_class(&s->slab, it, meta);
     uint32_t place = evict_is_temporary(c, expires) ? ITEM_TEMP : heir || ghost ? ITEM_MAIN : 0;
     item_set_meta(it, meta | place);

@@ -215,7 +215,7 @@ shift(struct engine *e, int seconds, int *n)
     return engine_metric(e, M_PAGES_MOVED) - before;
 }
 
-/* "slabs automove" at run time: off is off at once, on again goes on, and a window makes it wait. */
+/* "slabs automove" at run time: off is off at once, on again goes on, a window makes it wait. */
 Test(balance, the_rebalancer_obeys_while_it_runs)
 {
     struct engine e;

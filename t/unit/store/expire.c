@@ -29,7 +29,7 @@ put_many(struct engine *e, const char *prefix, int n, int64_t exptime)
     }
 }
 
-/* "lru_crawler crawl": the memory of what is over is there at once, not when a share is worth it. */
+/* "lru_crawler crawl": what is over is free at once, not when a share of the class is over. */
 Test(expire, a_walk_that_was_asked_for_reclaims_at_once)
 {
     struct engine e;
