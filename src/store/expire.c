@@ -46,7 +46,7 @@ class_start_walk_locked(const struct store_ctx *c, struct slab_class *k, enum wa
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         atomic_store_explicit(&k->ttl_slot[slot], 0, memory_order_relaxed);
     }
-    metric_add(c->metrics, M_CRAWLER_STARTS, 1);
+    metric_add(c->metrics, M_CRAWLER_STARTS, k->crawl_end > 0);
 }
 
 static void
@@ -143,7 +143,9 @@ class_end_walk(struct store_ctx *c, struct slab_class *k, enum walk_kind why)
         s->tick_asked &= others;
         atomic_fetch_and_explicit(&s->asked_crawl, others, memory_order_release);
     }
-    event_crawled(c, k->id, k->crawl_seen, k->crawl_dead, c->sec - k->crawl_since);
+    if (k->crawl_end > 0) {
+        event_crawled(c, k->id, k->crawl_seen, k->crawl_dead, c->sec - k->crawl_since);
+    }
 }
 
 /* Looks at some chunks of a class that is walked; returns how many. */

@@ -124,7 +124,8 @@ txn_link(struct store_txn *t, struct item *it)
     uint32_t meta = meta_with_kind(item_meta(it), ITEM_LINKED);
     uint32_t expires = item_ext(it, meta).expires;
     uint8_t class_id = slab_shown_class(&s->slab, it, meta);
-    uint32_t place = evict_is_temporary(c, expires) ? ITEM_TEMP : heir || ghost ? ITEM_MAIN : 0;
+    bool temporary = evict_is_temporary(c, expires) && !(meta & ITEM_TOMBSTONE);
+    uint32_t place = temporary ? ITEM_TEMP : heir || ghost ? ITEM_MAIN : 0;
     item_set_meta(it, meta | place);
     item_count(c, it, 1);
     expire_note(c, class_id, expires);

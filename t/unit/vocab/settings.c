@@ -387,6 +387,11 @@ Test(settings, combinations_that_are_refused)
         { "no_lru_maintainer,temporary_ttl=30", NULL, NULL },
         { "slab_chunk_max=400", NULL, NULL },
         { "slab_chunk_max=2048", NULL, NULL },
+        { "slab_sizes=96-100", NULL, NULL },
+        { "slab_sizes=96-90", NULL, NULL },
+        { "slab_sizes=40-96", NULL, NULL },
+        { "slab_sizes=96-600000", NULL, NULL },
+        { "slab_sizes=96-many", NULL, NULL },
         { "", "item_size_max", "1500000" },
         { "", "item_size_max", "600k" },
         { "", "napi_ids", "5" },
@@ -403,6 +408,26 @@ Test(settings, combinations_that_are_refused)
         cr_expect(ne(int, settings_check(&settings, &d), ERR_OK), "row %zu", i);
         cr_expect(gt(sz, strlen(d.text), 0), "row %zu", i);
     }
+}
+
+/* What slab_sizes says, and whether anything asks for memcached's sizes at all. */
+Test(settings, chunk_sizes_are_read)
+{
+    uint32_t sizes[SETTINGS_SLAB_SIZES_MAX];
+    unsigned count = 9;
+
+    settings_defaults(&settings);
+    cr_expect(eq(int, settings_slab_sizes(&settings, sizes, &count, NULL), ERR_OK));
+    cr_expect(eq(uint, count, 0));
+    cr_expect(not(settings_has_geometry(&settings)));
+    cr_assert(eq(int, set("slab_sizes", "96-192-400"), ERR_OK));
+    cr_expect(eq(int, settings_slab_sizes(&settings, sizes, &count, NULL), ERR_OK));
+    cr_expect(eq(uint, count, 3));
+    cr_expect(eq(u32, sizes[2], 400));
+    cr_expect(settings_has_geometry(&settings));
+    settings_defaults(&settings);
+    cr_assert(eq(int, set("growth_factor", "1.25"), ERR_OK));
+    cr_expect(settings_has_geometry(&settings), "although it is the default");
 }
 
 Test(settings, authentication_has_its_protocols)
