@@ -42,7 +42,8 @@ class Client:
         self.fuses = collections.deque()  # (when it must be gone, key)
         self.own_count = None  # what my own counter is at
         self.sums = {}  # (shared key, life) -> [acknowledged sum, highest seen]
-        self.count = dict.fromkeys("set refused hit miss delete touch hot gone chain incr cas conn".split(), 0)
+        self.count = dict.fromkeys(
+            "set refused hit miss delete touch hot gone chain incr cas conn".split(), 0)
 
     def index(self):
         """Some key, low numbers more often."""

@@ -156,7 +156,8 @@ class Rude:
                 if self.rng.random() < 0.5 and not c.ask(b"version\r\n").startswith(b"VERSION "):
                     raise Wrong("no answer to version")
                 if self.rng.random() < 0.3:
-                    c.send(self.rng.choice((b"quit\r\n", packets.packet("quitq"), b"\r\n", b"\x80")))
+                    c.send(self.rng.choice((b"quit\r\n", packets.packet("quitq"), b"\r\n",
+                                            b"\x80")))
 
     def dribble(self):
         """A command byte by byte."""
@@ -170,7 +171,8 @@ class Rude:
     def nonsense(self):
         """Bytes without meaning: an error, or the end of the connection, and no harm to others."""
         sock = self.server.socket()
-        head = self.rng.choice((b"", b"\x80", b"get ", b"set ", b"ms ", b"\x80\x01\0\x05\x08\0\0\0"))
+        head = self.rng.choice((b"", b"\x80", b"get ", b"set ", b"ms ",
+                                b"\x80\x01\0\x05\x08\0\0\0"))
         data = bytes(self.rng.randrange(256) for _ in range(self.rng.randrange(400)))
         # A command that changes what others rely on must not come out by chance.
         for word in (b"flush", b"cache", b"shut", b"\x08", b"\x18"):

@@ -1,9 +1,9 @@
-"""What all processes of the soak know: values that speak for themselves, and words in shared memory.
+"""What all processes of the soak know: values that speak for themselves, words in shared memory.
 
 A value is its own head, "KEY NUMBER SIZE CHECKSUM ", repeated up to SIZE, so every byte of it is
-known to whoever reads the head; its client flags are made from its number.  A key has one owner, who
-gives its values rising numbers and writes down in shared memory what was acknowledged.  So any
-reader can tell a value that is torn, belongs to another key, or is older than it may be.
+known to whoever reads the head; its client flags are made from its number.  A key has one owner,
+who gives its values rising numbers and writes down in shared memory what was acknowledged.  So
+any reader can tell a value that is torn, belongs to another key, or is older than it may be.
 """
 
 import mmap
@@ -108,8 +108,8 @@ def plain_parts(key):
 
 
 def size_now(rng, started):
-    """A size for a new value.  Every few seconds another size is in fashion, so that memory that one class
-    has must go to another."""
+    """A size for a new value.  Every few seconds another size is in fashion, so that memory that
+    one class has must go to another."""
     phase = int((time.monotonic() - started) / max(1.0, min(15.0, SECONDS / 6))) % 6
     if rng.random() < 0.15:
         return int(300000 ** rng.random())

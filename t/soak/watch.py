@@ -65,14 +65,11 @@ class Watchers:
         self.rng = random.Random(SEED * 100 + 99)
         self.count = {"watch": 0, "lines": 0, "metadump": 0, "mgdump": 0, "keys": 0}
         self.missing = [word for word, probe in (
-            ("watch", b"watch no-such-stream x\r\nversion\r\n"),
+            ("watch", b"watch fetchers\r\n"),
             ("lru_crawler metadump", b"lru_crawler metadump 63\r\n"),
-            ("lru_crawler mgdump", b"lru_crawler mgdump 63\r\n")) if not self.knows(word, probe)]
+            ("lru_crawler mgdump", b"lru_crawler mgdump 63\r\n"))
+                        if not understands(server, probe)]
         self.streams = []
-
-    def knows(self, word, probe):
-        """Whether the server has it.  watch says ERROR to a wrong word, so it is asked for right."""
-        return understands(self.server, b"watch fetchers\r\n" if word == "watch" else probe)
 
     def watch(self):
         """A new watch client."""

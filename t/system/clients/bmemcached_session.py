@@ -19,7 +19,8 @@ def check(got, want, name):
 def session(mc):
     """Everything once."""
     check(mc.flush_all(), True, "flush_all")
-    for value in ("text", b"\0\r\n\xffEND\r\n", 17, 2.5, None, [1, {"x": (2, 3)}], "", "x" * 900000):
+    for value in ("text", b"\0\r\n\xffEND\r\n", 17, 2.5, None, [1, {"x": (2, 3)}], "",
+                  "x" * 900000):
         check(mc.set("v", value), True, "set of a %s" % type(value).__name__)
         check((mc.get("v"), type(mc.get("v"))), (value, type(value)),
               "flags bring a %s back" % type(value).__name__)

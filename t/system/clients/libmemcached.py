@@ -100,7 +100,8 @@ def slapping(word, options):
         code, said = run("memcslap", *options, "--test=" + test, "--concurrency=2",
                          "--execute-number=500")
         check(code, 0, word + "memcslap " + test)
-        like(said, r"Time to %s +1000 keys by +2 threads" % what, word + "memcslap's count of " + test)
+        like(said, r"Time to %s +1000 keys by +2 threads" % what,
+             word + "memcslap's count of " + test)
 
 
 def load():

@@ -61,8 +61,8 @@ def main():
         return
     code, lines = run("keys")
     found = sorted(re.sub(r"%(..)", lambda m: chr(int(m.group(1), 16)), m.group(1))
-                   for m in (re.match(r"key=(\S+) exp=-?\d+ la=\d+ cas=\d+ ", line) for line in lines)
-                   if m)
+                   for m in (re.match(r"key=(\S+) exp=-?\d+ la=\d+ cas=\d+ ", line)
+                             for line in lines) if m)
     check((code, found), (0, sorted(KEYS)), "keys lists every key")
     code, lines = run("dump")
     adds = [line.split() for line in lines if line.startswith("add ")]
