@@ -44,7 +44,7 @@ set_live(struct talk *t, const char *name, const char *value)
     node_tune(t->n.node);
 }
 
-/* A command changes a setting; the store must hear of it, or the operator is told OK for nothing. */
+/* A command changes a setting: the store must hear of it, or the answer OK means nothing. */
 Test(node, live_settings_reach_the_store)
 {
     struct talk t;
