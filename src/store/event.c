@@ -48,6 +48,9 @@ ring_put(struct event_ring *r, const void *bytes, uint32_t n)
     uint32_t at = (uint32_t)(((uint64_t)r->head + r->used) % r->cap);
     uint32_t part = n < r->cap - at ? n : r->cap - at;
 
+    if (n == 0) { /* no key: bytes is NULL */
+        return;
+    }
     memcpy(r->bytes + at, bytes, part);
     memcpy(r->bytes, (const char *)bytes + part, n - part);
     r->used += n;
