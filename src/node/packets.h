@@ -5,9 +5,11 @@
  * each, network order).  A request is one datagram; one that is shorter than a header and a byte,
  * or says that it is one of several, is dropped, as is a command that is not whole in it: nothing
  * is left over for the next one.  All commands of a datagram are executed, in the protocol that its
- * first byte chooses, whatever -B lets in elsewhere.  As in memcached each answer (of a multiget: each value) is a series of its
- * own, with the id of the request, numbered from 0 and cut into PACKETS_DATA bytes; a command that
- * answers nothing sends nothing.  "quit" only ends its datagram.
+ * first byte chooses, whatever -B lets in elsewhere.  "quit" only ends its datagram.
+ *
+ * As in memcached each answer (of a multiget: each value) is a series of its own, with the id of the
+ * request, numbered from 0 and cut into PACKETS_DATA bytes; a command that answers nothing sends
+ * nothing.
  *
  * A datagram is never worth waiting for: what the socket does not take is lost (packets_tx_drop).
  * An answer of more than PACKETS_MAX datagrams is not sent.  Once the answers to a request come to

@@ -302,7 +302,7 @@ Test(packets, an_answer_of_too_many_datagrams_is_not_sent)
 {
     static const size_t most = (size_t)PACKETS_MAX * PACKETS_DATA;
     static const char *const options[] = { "item_size_max=128m", "memory_limit=512m", NULL };
-    static const char head[] = "VALUE big 0 12345678\r\n"; /* as long as the real one */
+    static const char head[] = "VALUE big 0 12345678\r\n"; /* as long */
     const size_t fits = most - (sizeof head - 1) - 7;
     struct iovec iov[PACKETS_SPANS];
     unsigned count = 0;
