@@ -7,9 +7,9 @@
  * is left over for the next one.  All commands of a datagram are executed, in the protocol that its
  * first byte chooses, whatever -B lets in elsewhere.  "quit" only ends its datagram.
  *
- * As in memcached each answer (of a multiget: each value) is a series of its own, with the id of the
- * request, numbered from 0 and cut into PACKETS_DATA bytes; a command that answers nothing sends
- * nothing.
+ * As in memcached each answer (of a multiget: each value) is a series of its own, with the id of
+ * the request, numbered from 0 and cut into PACKETS_DATA bytes; a command that answers nothing
+ * sends nothing.
  *
  * A datagram is never worth waiting for: what the socket does not take is lost (packets_tx_drop).
  * An answer of more than PACKETS_MAX datagrams is not sent.  Once the answers to a request come to
