@@ -111,8 +111,7 @@ def requests():
                 [b"STORED\r\n", b"VALUE a 0 1\r\n1\r\nEND\r\n"], "two commands, two answers")
         tap.is_(c.get(b"a"), b"1", "what UDP stores TCP finds")
         tap.is_(u.texts(b"get a none a\r\n"),
-                [b"VALUE a 0 1\r\n1\r\n", b"VALUE a 0 1\r\n1\r\nEND\r\n"]
-                if not REFERENCE else [b"VALUE a 0 1\r\n1\r\n", b"", b"VALUE a 0 1\r\n1\r\nEND\r\n"],
+                [b"VALUE a 0 1\r\n1\r\n", b"VALUE a 0 1\r\n1\r\nEND\r\n"],
                 "a multiget: each value by itself")
         tap.is_(u.texts(b"set b 0 0 1 noreply\r\n2\r\n"), [], "noreply sends nothing")
         tap.is_(c.get(b"b"), b"2", "and is executed")
@@ -174,8 +173,11 @@ def places():
     port = free_port()
     with Server("-p", port, "-U", port) as s:
         tap.is_(s.ports, {"TCP INET": [port], "UDP INET": [port]}, "the same port for both")
-        code, said = exits("-l", "127.0.0.1", "-p", "-1", "-U", port)
-        tap.ok(code not in (None, 0), "a second server does not share it", (code, said))
+        if REFERENCE:
+            tap.skip("a second server does not share it", OURS)
+        else:
+            code, said = exits("-l", "127.0.0.1", "-p", "-1", "-U", port)
+            tap.ok(code not in (None, 0), "a second server does not share it", (code, said))
     with Server("-p", "-1", "-l", "127.0.0.1:%d" % port, "-U", "-1") as s:
         tap.is_(s.ports, {"TCP INET": [port], "UDP INET": [port]},
                 "a port in the list is that of both")
