@@ -322,8 +322,8 @@ balance_prepare(struct store_ctx *c)
     } else if (slab_is_over(&s->slab) && s->move_from == 0) {
         balance_look(c);
     }
-    if (!TUNED(s, moves)) {
-        s->tick_moves = 0;
+    if (!TUNED(s, moves) || slab_has_room(&s->slab)) {
+        s->tick_moves = 0; /* who needs a page gets one of those that nobody has */
     }
 }
 

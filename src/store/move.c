@@ -63,12 +63,20 @@ gripped_evict(struct store_ctx *c, struct slab_class *k, struct grip *g, enum re
     item_release(c, it);
 }
 
+/* A free chunk for what lives in a page that is being cleared.  Who asked for a page of this class
+ * wants the class to have one less; otherwise memory that nobody has is better than a loss. */
+static struct item *
+rescue_chunk(struct store_ctx *c, const struct slab_class *k, const struct move *m)
+{
+    return m->rescue ? chunk_take_free(c, k->id, !m->asked) : NULL;
+}
+
 /* Moves a gripped item to another chunk of its class.  False: there is none free. */
 static bool
-item_rescue(struct store_ctx *c, struct slab_class *k, struct grip *g)
+item_rescue(struct store_ctx *c, struct slab_class *k, struct grip *g, const struct move *m)
 {
     struct store *s = c->store;
-    struct item *to = chunk_take_free(c, k->id, false);
+    struct item *to = rescue_chunk(c, k, m);
 
     if (to == NULL) {
         return false;
@@ -111,7 +119,7 @@ chunk_clear_item(struct store_ctx *c, struct slab_class *k, struct item *it, str
         moved_count(c, M_MOVE_RECLAIMS);
         return;
     }
-    if (m->rescue && item_rescue(c, k, &g)) {
+    if (item_rescue(c, k, &g, m)) {
         return;
     }
     if (!c->store->config.evict) { /* -M: nothing may be lost for a page's sake */
@@ -163,7 +171,7 @@ chunk_clear_piece(struct store_ctx *c, struct slab_class *k, struct item *piece,
         move_is_busy(c, m, mine ? BUSY_READER : BUSY_WRITER);
         return;
     }
-    struct item *to = m->rescue ? chunk_take_free(c, k->id, false) : NULL;
+    struct item *to = rescue_chunk(c, k, m);
     if (to != NULL) {
         chunk_copy(to, piece, PIECE_HEADER + piece_bytes(piece));
         piece_relink(s, owner, piece, to);

@@ -431,3 +431,37 @@ Test(memory, the_small_queue_can_be_tuned_while_it_is_used)
     cr_expect(small[2] < small[0], "%llu without a queue", (unsigned long long)small[2]);
     engine_fini(&e);
 }
+
+/* As long as there is memory that nobody has, no item goes for the sake of another's place. */
+Test(memory, nothing_is_evicted_while_there_is_room)
+{
+    struct engine e;
+    const struct store_config config = engine_config(16 << 20);
+    int n = 0;
+
+    engine_init(&e, &config);
+    for (; n < 200000; n++) {
+        (void)put_sized(&e, n, 60);
+    }
+    for (int i = 0; i < 3; i++) { /* more than the rebalancer can make room for */
+        engine_pass(&e, 1);
+        engine_settle(&e);
+        for (int j = 0; j < 3000; j++) {
+            (void)put_sized(&e, n++, 1500);
+        }
+    }
+    engine_pass(&e, 1); /* the next look finds that they evicted */
+    cr_assert(store_set_limit(e.store, 64 << 20));
+    int64_t before = engine_metric(&e, M_EVICTIONS);
+    for (int i = 0; i < 40; i++) {
+        (void)store_tick(e.ctx, 1000);
+        for (int j = 0; j < 200; j++) {
+            (void)put_sized(&e, n++, 1500);
+        }
+        engine_pass(&e, 1);
+        engine_settle(&e);
+    }
+    cr_expect_eq(engine_metric(&e, M_EVICTIONS), before, "%lld were evicted",
+                 (long long)(engine_metric(&e, M_EVICTIONS) - before));
+    engine_fini(&e);
+}
