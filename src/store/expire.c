@@ -252,7 +252,8 @@ expire_tick(struct store_ctx *c, unsigned budget)
     bool was = atomic_load_explicit(&s->crawling, memory_order_relaxed);
 
     walks_due(c, slot_of(c->sec));
-    for (unsigned id = 1; id <= s->slab.table.count && floor != s->tick_floor; id++) {
+    bool flushed = floor != s->tick_floor && TUNED(s, crawler);
+    for (unsigned id = 1; id <= s->slab.table.count && flushed; id++) {
         struct slab_class *k = &s->slab.classes[id]; /* all of it is dead */
         class_start_walk(c, k, k->walk == WALK_ASKED ? WALK_ASKED : WALK_FLUSH);
     }
