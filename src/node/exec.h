@@ -148,6 +148,7 @@ exec_forget(struct worker *w, const struct command *c)
     struct store_txn t;
 
     store_lock(w->ctx, c->key, c->hash, &t);
+    exec_count_gone(w, t.found);
     store_remove(&t);
     store_unlock(&t);
 }

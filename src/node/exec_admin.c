@@ -56,6 +56,10 @@ exec_flush(struct worker *w, const struct command *c, struct item *item, struct 
         r->code = RPL_FLUSH_REFUSED;
         return;
     }
+    if (c->error == RPL_BAD_EXPTIME) {
+        r->code = c->error;
+        return;
+    }
     /* No time, or one that is over, means now. */
     store_flush(w->ctx, c->has_exptime && c->exptime > 0 ? store_expiry(w->ctx, c->exptime) : 0);
     r->code = RPL_OK;

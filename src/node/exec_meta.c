@@ -262,6 +262,9 @@ delete_run(struct worker *w, const struct command *c, struct store_txn *t, struc
         metric_add(&w->metrics, M_NO_MEMORY, 1);
         return RPL_NO_MEMORY;
     }
+    if (!exec_has(c, 'I')) {
+        exec_count_delete(w, STORE_HIT, t->hit.class_id); /* only a mark counts for nothing */
+    }
     r->cas = t->hit.cas;
     return RPL_DONE;
 }

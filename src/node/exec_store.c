@@ -291,6 +291,7 @@ put_run(struct worker *w, const struct command *c, const struct put *p, struct i
 
     store_lock(w->ctx, c->key, c->hash, &t);
     exec_saw(w, t.found, &t.hit);
+    exec_count_gone(w, t.found);
     code = put_decide(p, c, &t, &stale);
     if (code == RPL_STORED) {
         code = put_joins(p) && t.old ? put_join(w, c, p, &t, *item)

@@ -253,7 +253,7 @@ text_flush(struct slice rest, struct command *c)
         return;
     }
     if (!num_parse_i32(exptime, &seconds)) {
-        text_fail(c, RPL_BAD_EXPTIME);
+        c->error = RPL_BAD_EXPTIME; /* the command counts, and -F refuses it first */
         return;
     }
     c->exptime = seconds;

@@ -57,7 +57,7 @@ struct command {
     bool            has_value;    /* value_len bytes follow (then "\r\n", unless binary) */
     bool            close_after;  /* the connection ends once this is answered */
     bool            key_binary;   /* meta: the key came as base64 */
-    enum reply_code error;        /* OP_ERROR: the answer */
+    enum reply_code error;        /* OP_ERROR: the answer; flush_all: RPL_BAD_EXPTIME, or 0 */
     uint8_t         opcode;       /* binary: as received */
     uint32_t        opaque;       /* binary: as received, in host order of its bytes */
     uint32_t        client_flags;

@@ -103,7 +103,7 @@ check_command(const struct command *c, struct slice in, size_t used)
         assert(!c->has_value || c->value_len <= INT32_MAX - 2);
         return;
     }
-    assert(c->error == RPL_HIT);
+    assert(c->error == RPL_HIT || (c->op == OP_FLUSH_ALL && c->error == RPL_BAD_EXPTIME));
     assert(inside(c->key, line) ||
            (room && c->key.len > 0 && c->key.len <= sizeof c->key_room));
     assert(c->key.len <= KEY_MAX && !c->close_after);

@@ -276,6 +276,7 @@ Test(conversations, forbidden)
     static const struct talk row[] = {
         { "flush_all", "set a 0 0 1\r\n1\r\nflush_all\r\nget a\r\n",
           S "CLIENT_ERROR flush_all not allowed\r\nVALUE a 0 1\r\n1\r\n" E },
+        { "flush_all with a word", "flush_all x\r\n", "CLIENT_ERROR flush_all not allowed\r\n" },
         { "dumps", "stats cachedump 1 1\r\nstats detail on\r\n",
           "CLIENT_ERROR stats cachedump not allowed\r\nCLIENT_ERROR stats detail not allowed\r\n" },
     };

@@ -111,8 +111,8 @@ Test(counters, storing)
     static const struct move row[] = {
         { "", A, "cmd_set=1 curr_items=1 total_items=1" },
         { A, A, "cmd_set=1 total_items=1" },
-        { GONE, A, "cmd_set=1 total_items=1" },
-        { GONE, "replace a 0 0 1\r\n1\r\n", "cmd_set=1 curr_items=-1" },
+        { GONE, A, "cmd_set=1 get_expired=1 total_items=1" },
+        { GONE, "replace a 0 0 1\r\n1\r\n", "cmd_set=1 get_expired=1 curr_items=-1" },
         { A, "add a 0 0 1\r\n1\r\n", "cmd_set=1" },
         { "", "add a 0 0 1\r\n1\r\n", "cmd_set=1 curr_items=1 total_items=1" },
         { "", "replace a 0 0 1\r\n1\r\n", "cmd_set=1" },
@@ -141,6 +141,7 @@ Test(counters, changing)
         { A, "md a\r\n", "delete_hits=1 curr_items=-1" },
         { "", "md a I\r\n", "delete_misses=1" },
         { A, "md a I\r\n", "" },
+        { A, "md a x\r\n", "delete_hits=1 total_items=1" },
         { A, "md a C1\r\n", "delete_misses=1" },
         { A, "incr a 1\r\n", "incr_hits=1" },
         { A, "decr a 1\r\n", "decr_hits=1" },
@@ -157,6 +158,7 @@ Test(counters, changing)
         { GONE, "ma a\r\n", "get_expired=1 incr_misses=1 curr_items=-1" },
         { A, "flush_all\r\n", "cmd_flush=1" },
         { A, "flush_all 100\r\n", "cmd_flush=1" },
+        { A, "flush_all x\r\n", "cmd_flush=1" },
     };
 
     CHECK(row);

@@ -148,6 +148,7 @@ Test(text, good_lines)
         int64_t     exptime;
         uint64_t    cas, delta;
         bool        quiet, value, has_exptime;
+        enum reply_code error;
     } row[] = {
         { "get k\r\n", OP_GET, "k", .len = 0 },
         { "gets \x01\xff\tk\n", OP_GETS, "\x01\xff\tk", .len = 0 },
@@ -187,6 +188,7 @@ Test(text, good_lines)
         { "flush_all noreply\r\n", OP_FLUSH_ALL, "", .quiet = true },
         { "flush_all -1 noreply\r\n", OP_FLUSH_ALL, "", .exptime = -1, .has_exptime = true,
           .quiet = true },
+        { "flush_all abc\r\n", OP_FLUSH_ALL, "", .error = RPL_BAD_EXPTIME },
         { "verbosity 9\r\n", OP_VERBOSITY, "", .delta = 9 },
         { "verbosity 1 noreply\r\n", OP_VERBOSITY, "", .delta = 1, .quiet = true },
         { "cache_memlimit 64\r\n", OP_CACHE_MEMLIMIT, "", .delta = 64 },
@@ -204,6 +206,7 @@ Test(text, good_lines)
         cr_expect(c.cas == row[i].cas && c.delta == row[i].delta, "%s", row[i].in);
         cr_expect(c.quiet == row[i].quiet && c.has_value == row[i].value, "%s", row[i].in);
         cr_expect(c.protocol == PROTO_TEXT && !c.close_after && !c.key_binary, "%s", row[i].in);
+        cr_expect_eq(c.error, row[i].error, "%s", row[i].in);
         cr_expect(c.last == (op_kind(c.op) == KIND_RETRIEVE), "%s", row[i].in);
         cr_expect(c.initial == 0 && c.value.len == 0 && !c.value.ptr, "%s", row[i].in);
     }
