@@ -203,15 +203,13 @@ text_delete(struct slice rest, struct command *c)
     struct slice time;
 
     c->key = token_key(&rest);
-    if (!text_key_ok(c->key)) {
-        text_fail(c, RPL_BAD_FORMAT);
-        return;
-    }
     c->quiet = text_cut_noreply(&rest);
     time = token_next(&rest);
     token_skip(&rest);
     if ((time.len > 0 && !slice_is(time, "0")) || rest.len > 0) {
         text_fail(c, RPL_BAD_DELETE);
+    } else if (!text_key_ok(c->key)) {
+        text_fail(c, RPL_BAD_FORMAT);
     }
 }
 

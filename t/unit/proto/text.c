@@ -108,6 +108,8 @@ Test(text, bad_lines)
         { "delete k 1\r\n", USAGE, "a time other than 0" },
         { "delete k 0 0\r\n", USAGE, "too many words" },
         { "delete k junk noreply\r\n", "", "nobody waits for an answer" },
+        { "delete " K250 "k 1\r\n", USAGE, "the words are counted first" },
+        { "delete " K250 "k noreply\r\n", "", "nobody waits for an answer" },
         { "incr\r\n", FORMAT, "no key" },
         { "incr k\r\n", FORMAT, "no delta" },
         { "incr k x\r\n", DELTA, "no number" },
