@@ -141,6 +141,22 @@ exec_ttl(const struct worker *w, uint32_t expires)
     return expires > now ? (int64_t)(expires - now) : 0;
 }
 
+/*
+ * Store seconds at which an item ends that a meta command makes because N is there: flags take
+ * effect in their order, so it is what T and N have done to it before the flag of this place.
+ */
+static inline uint32_t
+exec_new_expiry(const struct worker *w, const struct command *c, uint8_t before)
+{
+    const struct meta_args *m = &c->meta;
+    bool by_T = m->at_T != 0 && m->at_T < before, by_N = m->at_N != 0 && m->at_N < before;
+
+    if (by_T && by_N) {
+        by_N = m->at_N > m->at_T;
+    }
+    return by_N ? exec_expiry(w, m->vivify_ttl) : by_T ? exec_expiry(w, m->ttl) : 0;
+}
+
 /* Removes a key whose new value cannot be stored: better no value than an old one. */
 static inline void
 exec_forget(struct worker *w, const struct command *c)

@@ -25,12 +25,10 @@ sum_read_meta(const struct command *c, struct sum *s)
     switch (c->meta.mode) {
     case 0:
     case 'I':
-    case 'i':
     case '+':
         s->subtract = false;
         break;
     case 'D':
-    case 'd':
     case '-':
         s->subtract = true;
         break;
@@ -40,7 +38,6 @@ sum_read_meta(const struct command *c, struct sum *s)
     s->delta = exec_has(c, 'D') ? c->delta : 1;
     s->initial = exec_has(c, 'J') ? c->initial : 0;
     s->create = exec_has(c, 'N');
-    s->new_time = c->meta.vivify_ttl;
     s->compare = exec_has(c, 'C');
     s->new_cas = exec_has(c, 'E') ? c->meta.new_cas : 0;
     return true;
@@ -141,13 +138,10 @@ sum_create(struct worker *w, const struct command *c, const struct sum *s, struc
     size_t len = num_print_u64(digits, s->initial);
     struct store_spec spec = { .cas = s->new_cas,
                                .key_binary = c->op == OP_META_ARITH && c->key_binary };
-    int64_t exptime = s->new_time;
     enum reply_code code;
 
-    if (c->op == OP_META_ARITH && exec_has(c, 'T')) {
-        exptime = c->meta.ttl;
-    }
-    spec.expires = exec_expiry(w, exptime);
+    spec.expires = c->op == OP_META_ARITH ? exec_new_expiry(w, c, UINT8_MAX)
+                                          : exec_expiry(w, s->new_time);
     code = sum_publish(w, t, &spec, slice_of(digits, len));
     return code == RPL_NO_MEMORY_INCR ? RPL_NO_MEMORY_ITEM : code;
 }
@@ -162,11 +156,14 @@ sum_apply(struct worker *w, const struct command *c, const struct sum *s, struct
     uint64_t n;
     size_t digits_len;
 
-    if (len == 0 || len > sizeof room || !store_copy_value(t, room)) {
+    if (len == 0) {
         return RPL_NON_NUMERIC;
     }
     if (s->compare && (c->cas == 0 || c->cas != t->hit.cas)) {
         return RPL_EXISTS;
+    }
+    if (len > sizeof room || !store_copy_value(t, room)) {
+        return RPL_NON_NUMERIC;
     }
     if (!number_read(room, len, &n)) {
         return RPL_NON_NUMERIC;
@@ -196,7 +193,7 @@ sum_retime(struct worker *w, const struct command *c, struct store_txn *t, struc
         if (!store_retime(t, exec_expiry(w, c->meta.ttl))) {
             return RPL_NO_MEMORY_INCR;
         }
-        if (!c->meta.ttl_first) {
+        if (c->meta.at_t > c->meta.at_T) {
             r->ttl = exec_ttl(w, t->hit.expires);
         }
     }
@@ -217,7 +214,9 @@ sum_run(struct worker *w, const struct command *c, const struct sum *s, struct s
     if (!t->old) {
         r->number = s->initial;
         code = sum_create(w, c, s, t);
-        r->ttl = code == RPL_NUMBER ? exec_ttl(w, t->hit.expires) : 0;
+        if (c->op == OP_META_ARITH) {
+            r->ttl = exec_ttl(w, exec_new_expiry(w, c, c->meta.at_t));
+        }
     } else {
         uint8_t class_id = t->hit.class_id;
 
@@ -234,7 +233,6 @@ sum_run(struct worker *w, const struct command *c, const struct sum *s, struct s
         r->cas = t->hit.cas;
         r->client_flags = t->hit.client_flags;
         r->value_len = t->hit.value_len;
-        r->key_binary = t->hit.key_binary;
     }
     return code;
 }

@@ -3,6 +3,7 @@
  */
 #include "base/base64.h"
 #include "node/exec.h"
+#include "proto/meta.h"
 #include "vocab/limits.h"
 
 /* What the flags of an mg may print of an item, as it was before the command. */
@@ -30,8 +31,15 @@ get_wins(const struct worker *w, const struct command *c, const struct store_hit
     if (h->win_sent) {
         return false;
     }
-    return h->stale || (exec_has(c, 'R') && h->expires != 0 &&
-                        exec_ttl(w, h->expires) < c->meta.recache_ttl);
+    if (h->stale) {
+        return true;
+    }
+    /* R looks at the time that T has set, if T stands before it. */
+    uint32_t expires = h->expires;
+    if (exec_has(c, 'T') && c->meta.at_T < c->meta.at_R) {
+        expires = exec_expiry(w, c->meta.ttl);
+    }
+    return exec_has(c, 'R') && expires != 0 && expires < store_expiry(w->ctx, c->meta.recache_ttl);
 }
 
 /* True if the value is asked for, and not one that the client has already. */
@@ -63,7 +71,7 @@ get_vivify(struct worker *w, const struct command *c, struct store_txn *t)
 {
     struct store_spec spec = {
         .key = c->key,
-        .expires = exec_expiry(w, exec_has(c, 'T') ? c->meta.ttl : c->meta.vivify_ttl),
+        .expires = exec_new_expiry(w, c, UINT8_MAX),
         .cas = exec_has(c, 'E') ? c->meta.new_cas : 0,
         .key_binary = c->key_binary,
     };
@@ -96,7 +104,7 @@ get_change(struct worker *w, const struct command *c, struct store_txn *t,
             r->code = RPL_NO_MEMORY;
             return;
         }
-        if (!c->meta.ttl_first) {
+        if (c->meta.at_t > c->meta.at_T) {
             r->ttl = exec_ttl(w, t->hit.expires);
         }
     }
@@ -117,9 +125,7 @@ static void
 get_created(struct worker *w, const struct command *c, struct store_txn *t, struct reply *r)
 {
     get_describe(w, &t->hit, r);
-    if (exec_has(c, 'T') && c->meta.ttl_first) {
-        r->ttl = exec_ttl(w, exec_expiry(w, c->meta.vivify_ttl));
-    }
+    r->ttl = exec_ttl(w, exec_new_expiry(w, c, c->meta.at_t));
     r->sent = false;
     r->won = true;
     r->code = exec_has(c, 'v') ? RPL_HIT : RPL_DONE;
@@ -248,7 +254,6 @@ delete_run(struct worker *w, const struct command *c, struct store_txn *t, struc
         return RPL_EXISTS;
     }
     r->has_item = true;
-    r->key_binary = t->hit.key_binary;
     if (exec_has(c, 'x')) {
         done = delete_empty(w, c, t);
     } else if (exec_has(c, 'I')) {
@@ -290,7 +295,7 @@ debug_key(const struct command *c, const struct store_hit *h, char *out, size_t 
 {
     size_t len = 0;
 
-    if (h->key_binary || c->key_binary) {
+    if (h->key_binary || (c->key_binary && !meta_key_plain(c->key))) {
         return base64_encode(c->key, out, size, &len) ? len : 0;
     }
     memcpy(out, c->key.ptr, c->key.len);

@@ -45,23 +45,18 @@ put_read_meta(const struct command *c, struct put *p)
     switch (c->meta.mode) {
     case 0:
     case 'S':
-    case 's':
         p->mode = PUT_SET;
         break;
     case 'E':
-    case 'e':
         p->mode = PUT_ADD;
         break;
     case 'R':
-    case 'r':
         p->mode = PUT_REPLACE;
         break;
     case 'A':
-    case 'a':
         p->mode = PUT_APPEND;
         break;
     case 'P':
-    case 'p':
         p->mode = PUT_PREPEND;
         break;
     default:
@@ -302,7 +297,6 @@ put_run(struct worker *w, const struct command *c, const struct put *p, struct i
         r->cas = t.hit.cas;
         r->value_len = t.hit.value_len;
         r->client_flags = t.hit.client_flags;
-        r->key_binary = t.hit.key_binary;
     } else if (code == RPL_NO_MEMORY && p->clears) {
         store_remove(&t);
     }

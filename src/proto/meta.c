@@ -19,22 +19,31 @@ meta_has(const struct command *c, char letter)
 
 /* -- reading ----------------------------------------------------------------------------------- */
 
-/* The number behind a flag's letter, or another good one: RPL_OK; else the complaint. */
+/*
+ * The number behind a flag's letter, or another good one: RPL_OK; else the complaint.  place: of
+ * the flag among the others, from 1.
+ */
 static enum reply_code
-meta_argument(char letter, struct slice text, struct command *c)
+meta_argument(char letter, struct slice text, uint8_t place, struct command *c)
 {
     struct meta_args *m = &c->meta;
     enum reply_code bad = RPL_META_BAD_TOKEN;
     bool good = true;
 
     switch (letter) {
+    case 't':
+        m->at_t = place;
+        break;
     case 'T':
+        m->at_T = place;
         good = num_parse_i32(text, &m->ttl);
         break;
     case 'N':
+        m->at_N = place;
         good = num_parse_i32(text, &m->vivify_ttl);
         break;
     case 'R':
+        m->at_R = place;
         good = num_parse_i32(text, &m->recache_ttl);
         break;
     case 'C':
@@ -56,8 +65,6 @@ meta_argument(char letter, struct slice text, struct command *c)
         bad = RPL_META_BAD_DELTA;
         break;
     case 'O':
-        good = text.len <= OPAQUE_MAX;
-        bad = RPL_META_OPAQUE_LONG;
         m->opaque = text;
         break;
     case 'M':
@@ -69,9 +76,16 @@ meta_argument(char letter, struct slice text, struct command *c)
     return good ? RPL_OK : bad;
 }
 
+/* True for complaints that end the reading of flags; the others are told if none of these comes. */
+static bool
+meta_is_final(enum reply_code code)
+{
+    return code == RPL_META_INVALID || code == RPL_META_DUPLICATE;
+}
+
 /* One flag; RPL_OK or the complaint. */
 static enum reply_code
-meta_flag(struct slice token, struct command *c)
+meta_flag(struct slice token, uint8_t place, struct command *c)
 {
     static const uint64_t known =
         RETURNED | META_BIT('b') | META_BIT('v') | META_BIT('u') | META_BIT('q') | META_BIT('x') |
@@ -81,6 +95,9 @@ meta_flag(struct slice token, struct command *c)
     struct meta_args *m = &c->meta;
     char letter = *token.ptr;
 
+    if ((unsigned char)letter >= 0x7f) {
+        return RPL_META_DUPLICATE; /* says memcached */
+    }
     if (letter < 'A' || letter > 'z' || !(known & META_BIT(letter))) {
         return RPL_META_INVALID;
     }
@@ -91,29 +108,7 @@ meta_flag(struct slice token, struct command *c)
     if (RETURNED & META_BIT(letter)) {
         m->returned[m->returned_count++] = letter;
     }
-    if (letter == 'T') {
-        m->ttl_first = meta_has(c, 't');
-    }
-    return meta_argument(letter, slice_from(token, 1), c);
-}
-
-/* What is wrong with the flags; RPL_OK if nothing is. */
-static enum reply_code
-meta_flags(struct slice rest, struct command *c)
-{
-    enum reply_code found = RPL_OK;
-    unsigned count = 0;
-    struct slice token;
-
-    while ((token = token_next(&rest)).len > 0) {
-        if (++count > META_FLAGS_MAX) {
-            return RPL_META_MANY_FLAGS;
-        }
-        if (found == RPL_OK) {
-            found = meta_flag(token, c);
-        }
-    }
-    return found;
+    return meta_argument(letter, slice_from(token, 1), place, c);
 }
 
 /* Replaces a base64 key by what it stands for. */
@@ -130,11 +125,41 @@ meta_decode_key(struct command *c)
     return RPL_OK;
 }
 
+/*
+ * What is wrong with the flags; RPL_OK if nothing is.  As in memcached the last complaint is told,
+ * but that about F only if it is the only one.
+ */
+static enum reply_code
+meta_flags(struct slice rest, struct command *c)
+{
+    enum reply_code found = RPL_OK;
+    unsigned count = 0;
+    struct slice token;
+
+    while ((token = token_next(&rest)).len > 0) {
+        if (++count > META_FLAGS_MAX) {
+            return RPL_META_MANY_FLAGS;
+        }
+        if (meta_is_final(found)) {
+            continue;
+        }
+        enum reply_code code = meta_flag(token, (uint8_t)count, c);
+
+        if (code == RPL_OK && *token.ptr == 'b') {
+            code = meta_decode_key(c);
+        }
+        if (code != RPL_OK && (code != RPL_BAD_FORMAT || found == RPL_OK)) {
+            found = code;
+        }
+    }
+    return found;
+}
+
 /* True if the op knows the mode that M gave. */
 static bool
 meta_mode_ok(const struct command *c)
 {
-    const char *modes = c->op == OP_META_SET ? "EeAaPpRrSs" : "Ii+Dd-";
+    const char *modes = c->op == OP_META_SET ? "EAPRS" : "I+D-";
 
     return c->meta.mode != '\0' && strchr(modes, c->meta.mode) != NULL;
 }
@@ -145,8 +170,9 @@ meta_operands(struct slice rest, struct command *c)
 {
     enum reply_code code = meta_flags(rest, c);
 
-    if (code == RPL_OK && meta_has(c, 'b')) {
-        code = meta_decode_key(c);
+    /* memcached has one complaint for nearly all that can be wrong with "ma". */
+    if (c->op == OP_META_ARITH && code != RPL_OK && code != RPL_META_MANY_FLAGS) {
+        code = RPL_META_ARITH_FLAG;
     }
     if (code == RPL_OK && meta_has(c, 'M')) {
         if (c->op == OP_META_SET && !meta_mode_ok(c)) {
@@ -156,10 +182,8 @@ meta_operands(struct slice rest, struct command *c)
             return RPL_META_ARITH_MODE;
         }
     }
-    /* memcached has one complaint for nearly all that can be wrong with "ma". */
-    if (c->op == OP_META_ARITH && code != RPL_OK && code != RPL_META_MANY_FLAGS &&
-        code != RPL_META_OPAQUE_LONG) {
-        code = RPL_META_ARITH_FLAG;
+    if (code == RPL_OK && c->meta.opaque.len > OPAQUE_MAX) {
+        code = RPL_META_OPAQUE_LONG;
     }
     return code;
 }
@@ -187,7 +211,9 @@ meta_read(struct slice rest, struct command *c)
         return RPL_BAD_FORMAT;
     }
     if (c->op == OP_META_DEBUG) {
-        return slice_is(token_next(&rest), "b") ? meta_decode_key(c) : RPL_OK;
+        bool good = !slice_is(token_next(&rest), "b") || meta_decode_key(c) == RPL_OK;
+
+        return good ? RPL_OK : RPL_BAD_FORMAT;
     }
     return meta_operands(rest, c);
 }
@@ -223,8 +249,7 @@ meta_parse(struct slice rest, struct command *ret)
 
 /* -- writing ----------------------------------------------------------------------------------- */
 
-/* True if a line of text can carry the key. */
-static bool
+bool
 meta_key_plain(struct slice key)
 {
     for (size_t i = 0; i < key.len; i++) {

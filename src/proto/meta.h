@@ -17,6 +17,9 @@
  */
 void meta_parse(struct slice rest, struct command *ret);
 
+/* True if a line of text can carry the key as it is. */
+bool meta_key_plain(struct slice key);
+
 /* As text_write_head(), for commands with PROTO_META. */
 size_t meta_write_head(const struct command *c, const struct reply *r, char *out);
 

@@ -35,7 +35,8 @@ struct meta_args {
     char         returned[META_FLAGS_MAX]; /* flag letters in the order asked */
     uint8_t      returned_count;
     char         mode;                    /* first character of M, or 0 */
-    bool         ttl_first;               /* t stood before T: it answers the old TTL */
+    uint8_t      at_t, at_T, at_N, at_R;  /* place of this flag among all, from 1; 0: not given.
+                                             They take effect in their order */
     int32_t      ttl;                     /* T: seconds as sent */
     int32_t      vivify_ttl;              /* N */
     int32_t      recache_ttl;             /* R */

@@ -62,7 +62,7 @@ check_command(const struct command *c, enum op op, struct slice line)
     }
     assert(m->opaque.len <= OPAQUE_MAX);
     assert(c->quiet == !!(m->has & META_BIT('q')));
-    assert(!m->ttl_first || (m->has & META_BIT('t') && m->has & META_BIT('T')));
+    assert((m->at_t != 0) == ((m->has & META_BIT('t')) != 0));
 }
 
 /* One line, or that and a number; no line end comes out of a key. */

@@ -59,7 +59,7 @@ digest_meta(uint64_t sum, const struct command *c)
     const struct meta_args *m = &c->meta;
 
     sum = mix(sum, m->has);
-    sum = mix(sum, (uint64_t)m->mode << 1 | m->ttl_first);
+    sum = mix(sum, (uint64_t)m->mode << 8 | m->at_t);
     sum = mix(sum, (uint64_t)(uint32_t)m->ttl << 32 | (uint32_t)m->vivify_ttl);
     sum = mix(sum, (uint64_t)(uint32_t)m->recache_ttl);
     sum = mix(sum, m->new_cas);

@@ -338,6 +338,8 @@ Test(conversations, meta_get)
           "HD h0 l3\r\n" },
         { "T: the order matters", "set k 0 100 1\r\nx\r\nmg k t T30\r\nmg k T50 t\r\nmg k t\r\n",
           S "HD t100\r\nHD t50\r\nHD t50\r\n" },
+        { "R looks at what T has set before it", "set k 0 100 1\r\nx\r\nmg k T9 R30\r\n", S "HD W\r\n" },
+        { "and at what was before it", "set k 0 100 1\r\nx\r\nmg k R30 T9\r\n", S "HD\r\n" },
         { "T with h and v", "set k 0 0 1\r\nx\r\nmg k T30 h v\r\nmg k T30 h v\r\n", S "VA 1 h0\r\n"
           "x\r\nVA 1 h1\r\nx\r\n" },
         { "T-1 still answers", "set k 0 0 1\r\nx\r\nmg k T-1 v\r\nmg k\r\n", S "VA 1\r\nx\r\n"
@@ -366,6 +368,8 @@ Test(conversations, meta_recache)
         { "vivified already over", "mg k N-1 t\r\nmg k\r\n", "HD t0 W\r\nEN\r\n" },
         { "vivify: T overrides", "mg k N30 T20 t\r\n", "HD t20 W\r\n" },
         { "vivify: t before T", "mg k N30 t T20\r\nmg k t\r\n", "HD t30 W\r\nHD t20 Z\r\n" },
+        { "vivify: t before all", "mg k t N30\r\n", "HD t-1 W\r\n" },
+        { "vivify: N behind T overrides", "mg k T20 N30 t\r\n", "HD t30 W\r\n" },
         { "vivify is an access", "mg k N30 h\r\nmg k h\r\n", "HD h0 W\r\nHD h1 Z\r\n" },
         { "vivify with u is none", "mg k N30 u\r\nmg k h\r\n", "HD W\r\nHD h0 Z\r\n" },
         { "a set gives the token back", "mg k N30\r\nset k 0 0 1\r\nx\r\nmg k N30 v\r\n",
@@ -410,9 +414,8 @@ Test(conversations, meta_set)
         { "s of an append is the whole", "ms k 2 E5\r\nab\r\nms k 3 MA s E6 c\r\ncde\r\n"
           "ms k 1 MP\r\nx\r\nmg k v\r\n",
           "HD\r\nHD s5 c6\r\nHD\r\nVA 6\r\nxabcde\r\n" },
-        { "modes in small letters", "ms k 1 Mr\r\na\r\nms k 1 Me\r\na\r\nms k 1 Ma\r\nb\r\n"
-          "ms k 1 Mp\r\nc\r\nms j 1 Ms\r\nd\r\nmg k v\r\n",
-          "NS\r\nHD\r\nHD\r\nHD\r\nHD\r\nVA 3\r\ncab\r\n" },
+        { "modes are capitals", "ms k 1 Me\r\na\r\nmg k\r\n",
+          "CLIENT_ERROR invalid mode for ms M token\r\nEN\r\n" },
         { "append creates with N", "ms k 1 MA N30 T90 F7\r\na\r\nms k 1 MA N60\r\nb\r\n"
           "mg k v t f\r\n", "HD\r\nHD\r\nVA 2 t30 f7\r\nab\r\n" },
         { "prepend creates with N0", "ms k 1 MP N0\r\na\r\nmg k v t\r\n", "HD\r\nVA 1 t-1\r\na\r\n"
@@ -461,11 +464,13 @@ Test(conversations, meta_arithmetic)
     static const struct talk row[] = {
         { "default is 1", "ma k\r\nset k 3 0 1\r\n1\r\nma k\r\nma k v\r\nma k v D10\r\nmg k f\r\n"
           , "NF\r\n" S "HD\r\nVA 1\r\n3\r\nVA 2\r\n13\r\nHD f3\r\n" },
-        { "modes", "set k 0 0 2\r\n20\r\nma k MD v\r\nma k Md D2 v\r\nma k M- D9 v\r\n"
-          "ma k MI v\r\nma k Mi v\r\nma k M+ v\r\n",
+        { "modes", "set k 0 0 2\r\n20\r\nma k MD v\r\nma k MD D2 v\r\nma k M- D9 v\r\n"
+          "ma k MI v\r\nma k MIx v\r\nma k M+ v\r\n",
           S "VA 2\r\n19\r\nVA 2\r\n17\r\nVA 1\r\n8\r\nVA 1\r\n9\r\nVA 2\r\n10\r\nVA 2\r\n11\r\n" },
         { "N and J create", "ma k N90 J13 D5 t v\r\nma k N30 t v\r\n", "VA 2 t90\r\n13\r\n"
           "VA 2 t90\r\n14\r\n" },
+        { "T and N in their order", "ma k T20 N30 t\r\nma j t N30 T20\r\nmg j t\r\n",
+          "HD t30\r\nHD t-1\r\nHD t20\r\n" },
         { "N0 for ever", "ma k N0 t v\r\n", "VA 1 t-1\r\n0\r\n" },
         { "T", "set k 0 50 1\r\n5\r\nma k t T30\r\nma k T9 t\r\n", S "HD t50\r\nHD t9\r\n" },
         { "C and E", "ms k 1 E5\r\n1\r\nma k C4\r\nma k C0\r\nma k C5 E9 c v\r\nma k E10 c\r\n"
@@ -497,6 +502,9 @@ Test(conversations, base64_keys)
           "HD\r\nVA 1 kYSBi b\r\na\r\nHD kYSBi b\r\nEN kYSBi b\r\n" },
         { "counters", "ma YSBi b N0 k v\r\nma YSBi b k v\r\n", "VA 1 kYSBi b\r\n0\r\n"
           "VA 1 kYSBi b\r\n1\r\n" },
+        { "changes repeat it as it was sent", "ms k 1\r\n1\r\nma aw== b k\r\nma k k\r\nmd aw== b k\r\n"
+          "ms aw== 1 b\r\n1\r\nma k k\r\nms k 1 k MA\r\n2\r\nmd k k\r\n",
+          "HD\r\nHD kaw== b\r\nHD kk\r\nHD kaw== b\r\nHD\r\nHD kk\r\nHD kk\r\nHD kk\r\n" },
         { "vivify", "mg YSBi b N0 k\r\n", "HD kYSBi b W\r\n" },
         { "me", "me YSBi b\r\n", "EN\r\n" },
     };

@@ -52,7 +52,7 @@ Test(meta, bad_lines)
         { "mg k q v v\r\n", CE "duplicate flag", "q hides no error" },
         { "mg k S\r\n", CE "invalid flag", "the old size flag" },
         { "mg k !\r\n", CE "invalid flag", "no letter" },
-        { "mg k \x80\r\n", CE "invalid flag", "no character" },
+        { "mg k \x80\r\n", CE "duplicate flag", "no character" },
         { "mg k {\r\n", CE "invalid flag", "behind z" },
         { "mg k @\r\n", CE "invalid flag", "before A" },
         { "mg k s s s s s s s s s s s s s s s s s s s s s\r\n", CE "options flags are too long",
@@ -97,7 +97,12 @@ Test(meta, bad_lines)
         { "ma k M\r\n", CE "invalid mode for ma M token", "no mode" },
         { "ma k ME\r\n", CE "invalid mode for ma M token", "a mode of ms" },
         { "me \r\n", FORMAT, "no key" },
-        { "me k! b\r\n", CE "error decoding key", "no base64" },
+        { "me k! b\r\n", FORMAT, "no base64" },
+        { "mg k Tx Dx\r\n", CE "invalid numeric delta value", "the last complaint counts" },
+        { "mg k Tx Fx\r\n", TOKEN, "unless it is about F" },
+        { "mg k v Tx v Dx\r\n", CE "duplicate flag", "or one that ends the reading came first" },
+        { "mg k O" O31 "x Tx\r\n", TOKEN, "opaques are looked at last" },
+        { "mg k \xff\r\n", CE "duplicate flag", "memcached's word for a letter over 126" },
     };
 
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
@@ -136,7 +141,8 @@ Test(meta, every_flag_is_read)
     cr_expect(c.meta.ttl == 30 && c.exptime == 30 && c.has_exptime);
     cr_expect(c.meta.vivify_ttl == -1 && c.meta.recache_ttl == INT32_MAX);
     cr_expect(c.meta.new_cas == UINT64_MAX && c.cas == 7 && c.client_flags == UINT32_MAX);
-    cr_expect(c.initial == 8 && c.delta == 9 && c.meta.mode == 'x' && c.meta.ttl_first);
+    cr_expect(c.initial == 8 && c.delta == 9 && c.meta.mode == 'x');
+    cr_expect(c.meta.at_t == 4 && c.meta.at_T == 5 && c.meta.at_N == 6 && c.meta.at_R == 7);
     cr_expect(c.quiet && !c.has_value && !c.last && !c.close_after);
     for (const char *f = "bvstTNRECFJDMIqOkPx"; *f; f++) {
         cr_expect(c.meta.has & META_BIT(*f), "%c", *f);
@@ -161,9 +167,11 @@ Test(meta, good_lines)
         { "md k MX\r\n", OP_META_DELETE, "a mode that means nothing to md" },
         { "ms k 0 MA\r\n", OP_META_SET, "mode" },
         { "ms k 0 Mxe\r\n", OP_ERROR, "the first character counts, and it is no mode" },
-        { "ms k 0 Mex\r\n", OP_META_SET, "the first character counts" },
+        { "ms k 0 MEx\r\n", OP_META_SET, "the first character counts" },
+        { "ms k 0 Me\r\n", OP_ERROR, "modes of ms are capitals" },
+        { "ma k Mi\r\n", OP_ERROR, "modes of ma are capitals or signs" },
         { "ma k M+\r\n", OP_META_ARITH, "mode" },
-        { "ma k Md\r\n", OP_META_ARITH, "mode" },
+        { "ma k MD\r\n", OP_META_ARITH, "mode" },
         { "me k\r\n", OP_META_DEBUG, "raw key" },
         { "me Zm9v b\r\n", OP_META_DEBUG, "base64 key" },
         { "mn\r\n", OP_META_NOOP, "mn" },
@@ -189,7 +197,7 @@ Test(meta, defaults)
     parse_line("ms k 7\r\n", &c);
     cr_expect(c.has_value && c.value_len == 7 && c.client_flags == 0 && c.meta.returned_count == 0);
     parse_line("mg k T1 t\r\n", &c);
-    cr_expect(!c.meta.ttl_first, "t behind T answers the new time");
+    cr_expect(c.meta.at_T == 1 && c.meta.at_t == 2 && c.meta.at_N == 0, "flags have places");
 }
 
 /* Keys of control bytes come as base64; a longest one just fits. */

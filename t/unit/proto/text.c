@@ -120,7 +120,6 @@ Test(text, bad_lines)
         { "touch k\r\n", FORMAT, "no time" },
         { "touch k x\r\n", TIME, "a word for a time" },
         { "touch k 2147483648\r\n", TIME, "no room in 32 bits" },
-        { "flush_all abc\r\n", TIME, "a word for a time" },
         { "verbosity\r\n", FORMAT, "no number" },
         { "verbosity x\r\n", FORMAT, "a word" },
         { "cache_memlimit\r\n", FORMAT, "no number" },
