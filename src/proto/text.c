@@ -182,6 +182,7 @@ text_store(struct slice rest, struct command *c)
     if (!num_parse_u32(bytes, &value_len) || value_len > VALUE_LEN_MAX ||
         (c->op == OP_CAS && unique.len == 0)) {
         text_fail(c, RPL_BAD_FORMAT);
+        c->quiet = false; /* memcached looks for "noreply" only in a line that it can follow */
         return;
     }
     c->has_value = true;

@@ -108,6 +108,8 @@ Test(text, bad_lines)
         { "delete k 1\r\n", USAGE, "a time other than 0" },
         { "delete k 0 0\r\n", USAGE, "too many words" },
         { "delete k junk noreply\r\n", "", "nobody waits for an answer" },
+        { "cas 0 noreply\r\n", FORMAT, "noreply counts only in a line that can be followed" },
+        { "set k 0 0 x noreply\r\n", FORMAT, "noreply counts only in a line that can be followed" },
         { "delete " K250 "k 1\r\n", USAGE, "the words are counted first" },
         { "delete " K250 "k noreply\r\n", "", "nobody waits for an answer" },
         { "incr\r\n", FORMAT, "no key" },
