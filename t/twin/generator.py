@@ -18,7 +18,8 @@ COUNTERS = [b"0", b"1", b"9", b"10", b"99", b"100", b"1000", b"999999999", b"184
             b"18446744073709551616", b"-1", b"+5", b" 7", b"7 x", b"7\t", b"7x", b"abc", b"007",
             b"1" * 30, b"5   "]
 BODIES = [b"x", b"abc", b"hello world", b"\r\nx", b"\r\n", b"END\r\n", b"y" * 100,
-          b"y" * 2040, b"y" * 2048, b"y" * 5000, b"z" * 20000, b"z" * 70000]
+          b"y" * 2040, b"y" * 2048, b"y" * 5000, b"7 " + b"z" * 5000,
+          b"z" * 20000, b"z" * 70000]
 HUGE = [400000, 524288, 600000, 1000000, 1048000, 1048576, 1048577, 1100000, 2097152]
 
 TIMES = [b"0"] * 5 + [b"100", b"100", b"5", b"10", b"1", b"2", b"-1", b"2592000", b"2592001",
@@ -234,7 +235,7 @@ class Maker:
         """Which flags to give."""
         sensible = {b"mg": "vvvkstcfhlquNTRO", b"ms": "FTCIMMMkOqc" * 3 + "Ns", b"md": "CITTkOqqI",
                     b"ma": "NNJDTMMCtcvvkOq", b"me": ""}[word]
-        letters = "bkstcfvhluqOPLNTRFCMJDI" if self.odd() else sensible
+        letters = "bkstcfvhluqOOPLNTRFCMJDIEx" if self.odd() else sensible
         if not letters:
             return []
         count = self.rng.choice((0, 1, 2, 2, 3, 4, 6))
@@ -247,9 +248,12 @@ class Maker:
         if letter in "NTR":
             return head + (self.exptime() if letter != "R" else rng.choice((b"5", b"30", b"200")))
         if letter == "O":
-            return head + rng.choice((b"", b"q", b"123", b"o" * 31, b"c5"))
+            return head + rng.choice((b"", b"q", b"123", b"o" * 31, b"c5") +
+                                     ((b"o" * 32,) if self.odd() else ()))
         if letter == "F":
             return head + self.number(FLAGS)
+        if letter == "E":
+            return head + self.number(DELTAS)
         if letter == "C":
             return head + self.cas()
         if letter in "JD":
@@ -366,6 +370,8 @@ def generate(seed, number, timed):
         name = rng.choice(names)
         requests = [maker.binary() if cases.is_binary(name) else getattr(maker, rng.choice(kinds))()
                     for _ in range(rng.choice((1, 1, 2, 3, 5, 12)))]
+        if rng.random() < 0.03:  # the rest never comes, or something else
+            requests[-1] = requests[-1][:rng.randrange(1, len(requests[-1]) + 1)]
         size = sum(map(len, requests))
         cuts = []
         if rng.random() < 0.3:

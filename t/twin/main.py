@@ -18,7 +18,7 @@ SECONDS = float(os.environ.get("TWIN_SECONDS", "0"))  # 0: CASES of them
 CASES = int(os.environ.get("TWIN_CASES", "600"))
 FAILURES = int(os.environ.get("TWIN_FAILURES", "3"))
 REPLAY = os.environ.get("TWIN_REPLAY")
-STALE_SECONDS = 240  # a run of that length must have met every entry of the list
+STALE_SECONDS = 400  # a run of that length must have met every entry of the list
 
 
 def debug_build():

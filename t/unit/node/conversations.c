@@ -338,7 +338,8 @@ Test(conversations, meta_get)
           "HD h0 l3\r\n" },
         { "T: the order matters", "set k 0 100 1\r\nx\r\nmg k t T30\r\nmg k T50 t\r\nmg k t\r\n",
           S "HD t100\r\nHD t50\r\nHD t50\r\n" },
-        { "R looks at what T has set before it", "set k 0 100 1\r\nx\r\nmg k T9 R30\r\n", S "HD W\r\n" },
+        { "R looks at what T has set before it", "set k 0 100 1\r\nx\r\nmg k T9 R30\r\n", S
+          "HD W\r\n" },
         { "and at what was before it", "set k 0 100 1\r\nx\r\nmg k R30 T9\r\n", S "HD\r\n" },
         { "T with h and v", "set k 0 0 1\r\nx\r\nmg k T30 h v\r\nmg k T30 h v\r\n", S "VA 1 h0\r\n"
           "x\r\nVA 1 h1\r\nx\r\n" },
@@ -502,8 +503,8 @@ Test(conversations, base64_keys)
           "HD\r\nVA 1 kYSBi b\r\na\r\nHD kYSBi b\r\nEN kYSBi b\r\n" },
         { "counters", "ma YSBi b N0 k v\r\nma YSBi b k v\r\n", "VA 1 kYSBi b\r\n0\r\n"
           "VA 1 kYSBi b\r\n1\r\n" },
-        { "changes repeat it as it was sent", "ms k 1\r\n1\r\nma aw== b k\r\nma k k\r\nmd aw== b k\r\n"
-          "ms aw== 1 b\r\n1\r\nma k k\r\nms k 1 k MA\r\n2\r\nmd k k\r\n",
+        { "changes repeat it as it was sent", "ms k 1\r\n1\r\nma aw== b k\r\nma k k\r\n"
+          "md aw== b k\r\nms aw== 1 b\r\n1\r\nma k k\r\nms k 1 k MA\r\n2\r\nmd k k\r\n",
           "HD\r\nHD kaw== b\r\nHD kk\r\nHD kaw== b\r\nHD\r\nHD kk\r\nHD kk\r\nHD kk\r\n" },
         { "vivify", "mg YSBi b N0 k\r\n", "HD kYSBi b W\r\n" },
         { "me", "me YSBi b\r\n", "EN\r\n" },
