@@ -157,7 +157,8 @@ def counter(step):
     if step.binary:
         front = 24 + step.request[4]
         key = step.request[front:front + int.from_bytes(step.request[2:4], "big")]
-        return step.peek(base64.b64encode(key), True)
+        plain = not any(byte <= 0x20 for byte in key)
+        return step.peek(key if plain else base64.b64encode(key), not plain)
     if len(found) < 2:
         return None
     return step.peek(found[1], found[0] == b"ma" and b"b" in flags(step))

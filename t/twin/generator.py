@@ -370,13 +370,14 @@ def generate(seed, number, timed):
         name = rng.choice(names)
         requests = [maker.binary() if cases.is_binary(name) else getattr(maker, rng.choice(kinds))()
                     for _ in range(rng.choice((1, 1, 2, 3, 5, 12)))]
-        if rng.random() < 0.03:  # the rest never comes, or something else
-            requests[-1] = requests[-1][:rng.randrange(1, len(requests[-1]) + 1)]
         size = sum(map(len, requests))
         cuts = []
         if rng.random() < 0.3:
             cuts = sorted(rng.randrange(size + 1) for _ in range(rng.choice((1, 1, 2, 4))))
         case.append(("talk", name, requests, cuts))
+    if case[-1][0] == "talk" and rng.random() < 0.05:  # the rest never comes
+        requests = case[-1][2]
+        requests[-1] = requests[-1][:rng.randrange(1, len(requests[-1]) + 1)]
     return case
 
 

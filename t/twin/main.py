@@ -15,7 +15,7 @@ import tap
 
 SEED = int(os.environ.get("TWIN_SEED", "1"))
 SECONDS = float(os.environ.get("TWIN_SECONDS", "0"))  # 0: CASES of them
-CASES = int(os.environ.get("TWIN_CASES", "600"))
+CASES = int(os.environ.get("TWIN_CASES", "1000"))
 FAILURES = int(os.environ.get("TWIN_FAILURES", "3"))
 REPLAY = os.environ.get("TWIN_REPLAY")
 STALE_SECONDS = 400  # a run of that length must have met every entry of the list

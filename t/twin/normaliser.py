@@ -28,7 +28,7 @@ class Numbers:
         return b"#%d" % self.known[number]
 
 
-_TIMES = re.compile(rb"(?<=[ ])(t|l|la=|exp=)\d+(?=[ \r])")
+_TIMES = re.compile(rb"(?<= )(t|l|la=|exp=(?!-1 )-?)\d+(?=[ \r])")
 
 
 class TextAnswers:
@@ -78,7 +78,7 @@ class TextAnswers:
         if line.startswith(b"VERSION 1.6."):
             return b"VERSION\r\n"
         if not self.timed and line[:3] in (b"HD ", b"VA ", b"ME "):
-            line = _TIMES.sub(rb"\1~", line)
+            line = _TIMES.sub(lambda m: m.group(1).rstrip(b"-") + b"~", line)
         if line[:3] in (b"HD ", b"VA ", b"EN ", b"NF ", b"NS ", b"EX "):
             return _CAS_FIELDS.sub(lambda m: self.numbers.name(int(m.group())), line)
         if line.startswith(b"ME "):
