@@ -386,6 +386,9 @@ LIST = [
     Difference("refusal-before-data", OURS + ": a bad line is answered at once and not behind its "
                "data", rb"(?:" + STORAGE + rb"|ms [^\n]*\n.*)", rb"",
                rb"(?:CLIENT|SERVER)_ERROR[^\r]*\r\n", parts=True, when=lacks_data),
+    Difference("bin-refusal-before-data", OURS + ": the same in the binary protocol",
+               rb"\x80.*", rb"", rb"op=.. status=03 .*", parts=True, binary=True,
+               when=lambda s: len(s.request) < 24 + _body_length(s)),
     Difference("nul-ends-line", OLD + ": a line ends at a NUL",
                rb"[^\n]*\x00[^\n]*\n.*", rb".*", rb".*", parts=True),
     Difference("leading-blank", OLD + ": blanks in front of a command are skipped",
@@ -407,7 +410,9 @@ LIST = [
                rb"ms [^\n]*\n.*", rb"NS.*", rb"(?:HD.*)?", parts=True,
                when=lambda s: b"N" in flags(s)),
     Difference("new-meta-flags", OLD + ": does not know the flags E and x",
-               rb"m[sgad] [^\n]*\n.*", rb"CLIENT_ERROR invalid (?:or duplicate )?flag\r\n.*",
+               rb"m[sgad] [^\n]*\n.*",
+               rb"(?:CLIENT_ERROR bad data chunk\r\n)?"
+               rb"CLIENT_ERROR invalid (?:or duplicate )?flag\r\n.*",
                rb".*", parts=True, when=lambda s: flags(s) & {b"E", b"x"}),
     Difference("me-exp-sign", OLD + ": prints the wrong sign before the seconds left; class and "
                "size are those of the engine", rb"me [^\n]*\n", blur=ME),
