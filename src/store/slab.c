@@ -110,6 +110,23 @@ slab_has_room(const struct slab *s)
            (atomic_load_explicit(&s->spare_count, memory_order_relaxed) > 0 && !slab_is_over(s));
 }
 
+void
+slab_set_limit(struct slab *s, size_t bytes)
+{
+    spin_lock(&s->lock);
+    size_t used = slab_used(s), page = (size_t)1 << s->page_shift;
+    uint32_t beyond = used > bytes ? (uint32_t)((used - bytes + page - 1) >> s->page_shift) : 0;
+
+    atomic_store_explicit(&s->limit, bytes, memory_order_relaxed);
+    if (beyond < atomic_load_explicit(&s->granted, memory_order_relaxed)) {
+        atomic_store_explicit(&s->granted, beyond, memory_order_relaxed);
+    }
+    if (slab_has_room(s)) {
+        atomic_store_explicit(&s->full, false, memory_order_relaxed);
+    }
+    spin_unlock(&s->lock);
+}
+
 static bool
 page_commit(struct slab *s, uint32_t page)
 {

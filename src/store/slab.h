@@ -169,6 +169,8 @@ bool slab_page_grant(struct slab *s, struct slab_class *to);
 /* ... or straight to another class, whatever the limit says: no more is in use than before.
  * False: no memory for the class's list; the page went to the pool. */
 bool slab_page_pass(struct slab *s, uint32_t page, struct slab_class *to);
+/* Changes the limit; pages that were granted beyond it are within it again as far as they fit. */
+void slab_set_limit(struct slab *s, size_t bytes);
 /* True if pages and table are above the limit. */
 bool slab_is_over(const struct slab *s);
 /* True if one more page is within it. */

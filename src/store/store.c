@@ -469,13 +469,7 @@ store_set_limit(struct store *s, size_t bytes)
     if (s->config.preallocate || bytes > s->slab.reserved - 64 * (size_t)s->slab.table.page_size) {
         return false;
     }
-    spin_lock(&s->slab.lock);
-    atomic_store_explicit(&s->slab.limit, bytes, memory_order_relaxed);
-    atomic_store_explicit(&s->slab.granted, 0, memory_order_relaxed); /* all count again */
-    spin_unlock(&s->slab.lock);
-    if (slab_has_room(&s->slab)) {
-        atomic_store_explicit(&s->slab.full, false, memory_order_relaxed);
-    }
+    slab_set_limit(&s->slab, bytes);
     return true;
 }
 

@@ -290,6 +290,12 @@ Test(balance, a_classic_class_always_gets_its_first_page)
     engine_settle(&e);
     store_get_stats(e.store, &st);
     cr_expect_eq(st.pages_bytes, before, "they are not taken away again");
+    cr_assert(store_set_limit(e.store, 8 << 20));
+    engine_pass(&e, 1);
+    engine_settle(&e);
+    store_get_stats(e.store, &st);
+    cr_expect_eq(st.pages_bytes, before, "least of all when the limit goes up");
+    cr_expect_eq(engine_metric(&e, M_MOVE_BUSY_NOMEM), 0, "nor is it tried");
     while (put_sized(&e, n, 66560) != 0) {
         n++;
     }

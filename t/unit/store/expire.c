@@ -166,7 +166,7 @@ Test(expire, a_classic_walk_finds_items_in_pieces)
 {
     struct engine e;
     struct store_config config = engine_config(64 << 20);
-    static char data[900000];
+    static char data[1048000]; /* two pieces of the largest class */
     struct store_class_stats k;
 
     config.page_size = 1 << 20;
