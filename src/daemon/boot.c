@@ -127,6 +127,18 @@ boot_fail(const struct err_detail *d, int code)
     return code;
 }
 
+/* As memcached, which warns of so many threads and starts all the same. */
+static void
+boot_bound_threads(struct settings *s)
+{
+    if (s->net.threads > NODE_WORKERS_MAX) {
+        log_line(LOG_LEVEL_WARNING,
+                 "warning: %lld worker threads (-t) are more than a node has use for, %d start",
+                 (long long)s->net.threads, NODE_WORKERS_MAX);
+        s->net.threads = NODE_WORKERS_MAX;
+    }
+}
+
 /* What concerns the process before there is anything in it. */
 static int
 boot_prepare(struct boot *b)
@@ -271,6 +283,7 @@ boot_run(struct settings *settings)
     b.settings = settings;
     b.ready = -1;
     log_set_verbosity((int)settings->admin.verbosity);
+    boot_bound_threads(settings);
     code = boot_prepare(&b);
     if (code == 0) {
         code = boot_build(&b);

@@ -375,11 +375,20 @@ key_text(struct slice key, char *out)
 void
 watch_raw(const struct watch_from *f, int fd, struct slice line)
 {
+    char text[RAW_MAX + 1];
+    size_t n = 0;
+
     if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
         line.len--;
     }
-    line_printf(f, WATCH_RAWCMDS, "<%d %.*s", fd, (int)(line.len < RAW_MAX ? line.len : RAW_MAX),
-                line.ptr);
+    /* Somebody reads this on a terminal, and it is not for clients to tell it what to do. */
+    for (; n < line.len && n < RAW_MAX; n++) {
+        bool control = (unsigned char)line.ptr[n] < ' ' || line.ptr[n] == 0x7f;
+
+        text[n] = control ? '?' : line.ptr[n];
+    }
+    text[n] = '\0';
+    line_printf(f, WATCH_RAWCMDS, "<%d %s", fd, text);
 }
 
 void

@@ -92,6 +92,7 @@ struct watch_from {
 /* How a look-up ended; numbers as memcached's. */
 enum watch_found { WATCH_NOT_FOUND, WATCH_FOUND, WATCH_FLUSHED, WATCH_EXPIRED };
 
+/* A command as its client wrote it, without its line end; control bytes become "?". */
 void watch_raw(const struct watch_from *f, int fd, struct slice line);
 void watch_fetch(const struct watch_from *f, struct slice key, enum watch_found found,
                  unsigned class_id, int fd, uint32_t value_len);

@@ -51,7 +51,6 @@ REFUSED = [
     ("-t -1", "Number of threads must be greater than 0"),
     ("-t abc", "Number of threads must be greater than 0"),
     ("--threads=0", "Number of threads must be greater than 0"),
-    ("-t 65", "threads: '65' is not between 1 and 64", "memcached only warns"),
     (("-D", ""), "No delimiter specified"),
     ("-B http", "Invalid value for binding protocol: http\n"
                 " -- should be one of auto, binary, or ascii"),
@@ -208,7 +207,9 @@ REFUSED = [
 # (arguments, rows of "stats settings" that show it[, why memcached is not compared])
 STARTS = [
     ("-c 100", {"maxconns": "100"}), ("--conn-limit=100", {"maxconns": "100"}),
-    ("-t 2", {"num_threads": "2"}), ("--threads=2", {"num_threads": "2"}),
+    ("-t 2", {"num_threads": "2"}), ("-t 64", {"num_threads": "64"}),
+    ("-t 96", {"num_threads": "64"}, "memcached starts them all, with a warning"),
+    ("--threads=2", {"num_threads": "2"}),
     ("-m 100", {"maxbytes": "104857600"}), ("--memory-limit=100", {"maxbytes": "104857600"}),
     ("-M", {"evictions": "off"}), ("--disable-evictions", {"evictions": "off"}),
     ("-I 2m", {"item_size_max": "2097152"}), ("-I 512k", {"item_size_max": "524288"}),

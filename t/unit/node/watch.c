@@ -85,8 +85,8 @@ Test(watch, streams_show_their_own)
           "type=deleted key=a cmd=delete clsid=1 size=1|"
           "type=deleted key=b cmd=md clsid=1 size=2|" },
         { " deletions", "set a 0 0 1\r\nx\r\n", "md a I\r\nmd a x\r\nset a 0 0 1\r\ny\r\n", "" },
-        { " rawcmds", "set a 0 0 1\r\nx\r\n", "get a b c\r\nbogus\r\nmn\r\n",
-          "<-1 get a b c|<-1 bogus|<-1 mn|" },
+        { " rawcmds", "set a 0 0 1\r\nx\r\n", "get a b c\r\nbogus \x1b[2J\x7f\r\nmn\r\n",
+          "<-1 get a b c|<-1 bogus ?[2J?|<-1 mn|" },
         { " mutations", "", "set a%0a 0 0 1\r\ny\r\n",
           "type=item_store key=a%250a status=stored cmd=set ttl=0 clsid=1 cfd=-1 size=1|" },
         { " proxyreqs", "", "set a 0 0 1\r\ny\r\nget a\r\n", "" },
