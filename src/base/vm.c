@@ -97,6 +97,15 @@ vm_huge(void *ptr, size_t bytes)
     }
 }
 
+void
+vm_small(void *ptr, size_t bytes)
+{
+    range_narrow(&ptr, &bytes);
+    if (bytes != 0) {
+        (void)madvise(ptr, bytes, MADV_NOHUGEPAGE);
+    }
+}
+
 bool
 vm_populate(void *ptr, size_t bytes)
 {

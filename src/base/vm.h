@@ -1,7 +1,7 @@
 /*
  * vm.h - address space apart from memory: reserve much, use what is needed, give it back.
  *
- * Ranges are widened to whole pages, but vm_discard() and vm_huge() narrow them.  Any thread.
+ * Ranges are widened to whole pages, but vm_discard(), vm_huge() and vm_small() narrow them.  Any thread.
  */
 #pragma once
 #include "base/err.h"
@@ -21,5 +21,7 @@ void vm_discard(void *ptr, size_t bytes);
 void vm_release(void *ptr, size_t bytes);
 /* Asks for large pages; without effect where the system has none. */
 void vm_huge(void *ptr, size_t bytes);
+/* Takes that back: what was discarded here stays with the system. */
+void vm_small(void *ptr, size_t bytes);
 /* Takes the memory of committed pages now, not at the first write; false: refused. */
 MUST_CHECK bool vm_populate(void *ptr, size_t bytes);

@@ -110,6 +110,19 @@ slab_has_room(const struct slab *s)
            (atomic_load_explicit(&s->spare_count, memory_order_relaxed) > 0 && !slab_is_over(s));
 }
 
+/*
+ * Where large pages are asked for, the kernel makes one of what is left of a discarded range, and
+ * the memory is back within a minute (29 MiB became 63 after -m 256 was lowered to 16).  So none are
+ * asked for from the first page that leaves until the limit is as high again as memory ever was.
+ */
+static void
+arena_set_small(struct slab *s, bool small)
+{
+    if (atomic_exchange_explicit(&s->small_pages, small, memory_order_relaxed) != small) {
+        (small ? vm_small : vm_huge)(s->base, s->reserved);
+    }
+}
+
 void
 slab_set_limit(struct slab *s, size_t bytes)
 {
@@ -124,7 +137,11 @@ slab_set_limit(struct slab *s, size_t bytes)
     if (slab_has_room(s)) {
         atomic_store_explicit(&s->full, false, memory_order_relaxed);
     }
+    bool whole = bytes >= (size_t)s->committed << s->page_shift;
     spin_unlock(&s->lock);
+    if (whole) {
+        arena_set_small(s, false);
+    }
 }
 
 static bool
@@ -229,6 +246,7 @@ void
 slab_trim(struct slab *s)
 {
     for (uint32_t page; (page = pool_excess(s)) != SLAB_NO_PAGE;) {
+        arena_set_small(s, true);
         vm_discard(slab_page_start(s, page), (size_t)1 << s->page_shift);
         spin_lock(&s->lock);
         list_give(s, &s->gone, page);

@@ -305,11 +305,29 @@ def memory_limit():
                 put_many(c, [(b"w%d" % i, body) for i in range(10)])
                 time.sleep(0.05)
             tap.ok(int(c.stats()["bytes"]) <= 16 * MIB, "memory shrinks", c.stats()["bytes"])
+            huge_pages(s, False, "what was given back stays with the system: no large pages")
         tap.is_(c.set(b"n", body), b"STORED\r\n", "writes go on")
         tap.is_(c.ask(b"cache_memlimit 128\r\n"), b"OK\r\n", "cache_memlimit 128")
         put_many(c, [(b"b%d" % i, body) for i in range(10000)])
         tap.ok(int(c.stats()["bytes"]) > 80 * MIB, "100 MB fit now", c.stats()["bytes"])
         tap.ok(all(c.get(b"b%d" % i) == body for i in range(0, 10000, 500)), "and are there")
+        if not REFERENCE:
+            huge_pages(s, True, "large pages are asked for again")
+
+
+def huge_pages(s, wanted, name):
+    """Whether the arena, the largest mapping in use, asks for large pages."""
+    if SANITIZED or not os.path.isdir("/sys/kernel/mm/transparent_hugepage"):
+        tap.skip(name, "this kernel has none, or a sanitizer has the largest mapping")
+        return
+    largest, flags, rss = 0, "", 0
+    with open("/proc/%d/smaps" % s.pid) as lines:
+        for line in lines:
+            if line.startswith("Rss:"):
+                rss = int(line.split()[1])
+            elif line.startswith("VmFlags:") and rss > largest and " wr " in line:
+                largest, flags = rss, line
+    tap.ok((" hg " in flags, " nh " in flags) == (wanted, not wanted), name, flags)
 
 
 def idle_connections():
