@@ -1,7 +1,8 @@
 /*
  * vm.h - address space apart from memory: reserve much, use what is needed, give it back.
  *
- * Ranges are widened to whole pages, but vm_discard(), vm_huge() and vm_small() narrow them.  Any thread.
+ * Ranges are widened to whole pages, but vm_discard(), vm_huge() and vm_small() narrow
+ * them.  Any thread.
  */
 #pragma once
 #include "base/err.h"

@@ -112,8 +112,9 @@ slab_has_room(const struct slab *s)
 
 /*
  * Where large pages are asked for, the kernel makes one of what is left of a discarded range, and
- * the memory is back within a minute (29 MiB became 63 after -m 256 was lowered to 16).  So none are
- * asked for from the first page that leaves until the limit is as high again as memory ever was.
+ * the memory is back within a minute (29 MiB became 63 after -m 256 was lowered to 16).  So none
+ * are asked for from the first page that leaves until the limit is as high again as memory ever
+ * was.
  */
 static void
 arena_set_small(struct slab *s, bool small)

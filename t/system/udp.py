@@ -2,6 +2,7 @@
 """UDP: the framing on real sockets, beside TCP clients, and side by side with memcached."""
 
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -13,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import tap  # noqa: E402
 from packets import packet, store  # noqa: E402
-from server import (OURS, PROGRAM, REFERENCE, NotStarted, Server, exits,  # noqa: E402
+from server import (OURS, PROGRAM, REFERENCE, SANITIZED, NotStarted, Server, exits,  # noqa: E402
                     program_exists)
 
 TWIN = "/usr/bin/memcached"
@@ -292,7 +293,7 @@ def flood():
             except OSError:
                 pass
         tap.is_(got, struct.pack(">4H", 9, 0, 1, 0) + b"MN\r\n", "and UDP is afterwards")
-        tap.ok(s.status("VmRSS") - rss < 8000, "memory does not grow",
+        tap.ok(s.status("VmRSS") - rss < 8000 or SANITIZED, "memory does not grow",
                "%d to %d kB" % (rss, s.status("VmRSS")))
         v.close()
 
@@ -340,6 +341,7 @@ def differential():
             for rid, number, total, zero, data in answers:
                 if data[:1] == b"\x81" and len(data) >= 24:
                     data = data[:16] + b"." * 8 + data[24:]
+                data = re.sub(rb" t(99|100)\b", b" t100", data)  # a second may begin between them
                 if data or total:
                     out.append((rid, number, total, zero, data))
             return out

@@ -117,7 +117,7 @@ Test(event, what_does_not_fit_is_counted)
     uint64_t lost = store_lost_events(e.ctx);
     cr_expect(taken > 100 && lost > 100, "%llu, %llu", (unsigned long long)taken,
               (unsigned long long)lost);
-    cr_expect_eq(taken + lost, engine_metric(&e, M_EVICTIONS) - from);
+    cr_expect_eq((int64_t)(taken + lost), engine_metric(&e, M_EVICTIONS) - from);
     cr_expect_eq(store_lost_events(e.ctx), 0, "it is told once");
     engine_fini(&e);
 }

@@ -131,7 +131,7 @@ Test(settings_set, bad_letters, .init = start)
     cr_expect(eq(int, letter('B', "http"), ERR_INVALID));
     cr_expect(eq(int, letter('c', "0"), ERR_RANGE));
     cr_expect(eq(int, letter('t', "0"), ERR_RANGE));
-    cr_expect(eq(int, letter('t', "65"), ERR_RANGE));
+    cr_expect(eq(int, letter('t', "10001"), ERR_RANGE));
     cr_expect(eq(int, letter('f', "1"), ERR_RANGE));
     cr_expect(eq(int, letter('n', "0"), ERR_RANGE));
     cr_expect(eq(int, letter('R', "0"), ERR_RANGE));
@@ -153,7 +153,7 @@ Test(settings_set, bad_letters_say_what_memcached_says, .init = start)
         { 'c', "abc", "Maximum connections must be greater than 0" },
         { 'c', "99999999", "max_connections: '99999999' is not between 1 and 10000000" },
         { 't', "0", "Number of threads must be greater than 0" },
-        { 't', "65", "threads: '65' is not between 1 and 64" },
+        { 't', "10001", "threads: '10001' is not between 1 and 10000" },
         { 'f', "1", "Factor must be greater than 1" },
         { 'D', "", "No delimiter specified" },
         { 'B', "http", "Invalid value for binding protocol: http\n"
@@ -174,7 +174,7 @@ Test(settings_set, bad_letters_say_what_memcached_says, .init = start)
         cr_expect_str_eq(d.text, row[i].says);
     }
     cr_expect(eq(int, settings_set(&settings, "threads", "0", &d), ERR_RANGE));
-    cr_expect_str_eq(d.text, "threads: '0' is not between 1 and 64");
+    cr_expect_str_eq(d.text, "threads: '0' is not between 1 and 10000");
     cr_expect(zero(i64, settings.net.napi_ids), "a refused value changes nothing");
 }
 
