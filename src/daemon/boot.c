@@ -16,8 +16,10 @@
 #include "node/watch.h"
 #include "store/store.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -167,6 +169,31 @@ boot_prepare(struct boot *b)
     return 0;
 }
 
+/*
+ * Writes which ports were taken to a file, for tests that ask for any free one; the file appears
+ * whole.
+ */
+static err_t
+boot_write_ports(const struct boot *b, const char *path, struct err_detail *d)
+{
+    char temporary[4096];
+    FILE *out;
+
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.lck", path) >= sizeof temporary) {
+        return err_set(d, ERR_INVALID, "MEMCACHED_PORT_FILENAME is too long");
+    }
+    out = fopen(temporary, "w");
+    if (out == NULL) {
+        return err_set(d, ERR_IO, "failed to open \"%.200s\": %s", temporary, strerror(errno));
+    }
+    door_write_ports(&b->door, out);
+    udp_write_ports(&b->udp, out);
+    if (fclose(out) != 0 || rename(temporary, path) < 0) {
+        return err_set(d, ERR_IO, "failed to write \"%.200s\": %s", path, strerror(errno));
+    }
+    return ERR_OK;
+}
+
 static int
 boot_build(struct boot *b)
 {
@@ -199,7 +226,7 @@ boot_build(struct boot *b)
     if (udp_open(&b->udp, b->node, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
-    if (ports != NULL && door_write_ports(&b->door, &b->udp, ports, &d)) {
+    if (ports != NULL && boot_write_ports(b, ports, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
     return 0;

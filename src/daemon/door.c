@@ -1,8 +1,8 @@
 #include "daemon/door.h"
 #include "base/log.h"
+#include "daemon/address.h"
 #include "daemon/clients.h"
 #include "daemon/systemd.h"
-#include "daemon/udp.h"
 #include "daemon/workers.h"
 #include "net/addr.h"
 #include "node/node.h"
@@ -17,26 +17,6 @@
 
 #define DOOR_RETRY_SECONDS 1.
 
-struct conn_addr
-door_addr_of(const struct sockaddr_storage *sa)
-{
-    struct conn_addr a = { .kind = CONN_NONE };
-
-    if (sa->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
-
-        a.kind = CONN_TCP;
-        memcpy(a.u.ip, &in->sin_addr, 4);
-    } else if (sa->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
-
-        a.kind = CONN_TCP6;
-        memcpy(a.u.ip, &in6->sin6_addr, 16);
-    }
-    a.port = addr_port((const struct sockaddr *)sa);
-    return a;
-}
-
 static struct conn_addr
 addr_of(const struct sockaddr_storage *sa, const struct listener *l)
 {
@@ -44,7 +24,7 @@ addr_of(const struct sockaddr_storage *sa, const struct listener *l)
         /* Clients of a Unix socket have no name; memcached shows the server's. */
         return (struct conn_addr){ .kind = CONN_UNIX, .u.path = l->path };
     }
-    return door_addr_of(sa);
+    return address_of(sa);
 }
 
 /* -- coming in ----------------------------------------------------------------------------- */
@@ -412,20 +392,9 @@ door_open(struct door *door, struct node *n, struct loop *loop, struct err_detai
     return e;
 }
 
-err_t
-door_write_ports(const struct door *door, const struct udp *udp, const char *path,
-                 struct err_detail *d)
+void
+door_write_ports(const struct door *door, FILE *out)
 {
-    char temporary[4096];
-    FILE *out;
-
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.lck", path) >= sizeof temporary) {
-        return err_set(d, ERR_INVALID, "MEMCACHED_PORT_FILENAME is too long");
-    }
-    out = fopen(temporary, "w");
-    if (out == NULL) {
-        return err_set(d, ERR_IO, "failed to open \"%.200s\": %s", temporary, strerror(errno));
-    }
     for (size_t i = 0; i < door->count; i++) {
         if (door->local[i].kind == CONN_TCP) {
             fprintf(out, "TCP INET: %u\n", door->local[i].port);
@@ -433,9 +402,4 @@ door_write_ports(const struct door *door, const struct udp *udp, const char *pat
             fprintf(out, "TCP INET6: %u\n", door->local[i].port);
         }
     }
-    udp_write_ports(udp, out);
-    if (fclose(out) != 0 || rename(temporary, path) < 0) {
-        return err_set(d, ERR_IO, "failed to write \"%.200s\": %s", path, strerror(errno));
-    }
-    return ERR_OK;
 }

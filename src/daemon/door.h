@@ -17,11 +17,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define DOOR_LISTENERS_MAX 64
 
 struct node;
-struct udp;
 struct workers;
 
 struct door {
@@ -49,12 +49,8 @@ struct door {
  */
 MUST_CHECK err_t door_open(struct door *door, struct node *n, struct loop *loop,
                            struct err_detail *d);
-/*
- * Writes "TCP INET: PORT" and the like to path, and the same of the UDP sockets, for tests that ask
- * for any free port; the file appears whole.
- */
-MUST_CHECK err_t door_write_ports(const struct door *door, const struct udp *udp, const char *path,
-                                  struct err_detail *d);
+/* Writes "TCP INET: PORT" and the like, a line for each address. */
+void door_write_ports(const struct door *door, FILE *out);
 
 /* Lets clients in. */
 void door_start(struct door *door, struct workers *workers);
@@ -64,6 +60,3 @@ void door_check(struct door *door);
 void door_left(struct door *door);
 /* Stops listening; twice is fine. */
 void door_close(struct door *door);
-
-/* An IP address as "stats conns" wants it, of a TCP socket; CONN_NONE for any other. */
-struct conn_addr door_addr_of(const struct sockaddr_storage *sa);

@@ -1,7 +1,7 @@
 #include "daemon/udp.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/door.h"
+#include "daemon/address.h"
 #include "net/addr.h"
 #include "net/datagram.h"
 #include "node/packets.h"
@@ -143,7 +143,7 @@ place_addr(int fd)
     struct conn_addr a;
 
     (void)getsockname(fd, (struct sockaddr *)&sa, &len);
-    a = door_addr_of(&sa);
+    a = address_of(&sa);
     a.kind = a.kind == CONN_TCP6 ? CONN_UDP6 : CONN_UDP;
     return a;
 }

@@ -4,7 +4,6 @@
 #include "base/num.h"
 #include "node/dump.h"
 #include "node/exec.h"
-#include "node/session.h"
 #include "node/watch.h"
 #include "node/words.h"
 
@@ -248,13 +247,13 @@ crawler_dump(struct worker *w, enum dump_kind kind, struct slice list)
     bool meta = kind == DUMP_META;
     uint64_t classes = 0;
 
-    if (session_is_datagram(w->current)) {
+    if (w->client.is_datagram) {
         return RPL_ERROR; /* there is nobody to send the rest to */
     }
     if (!w->node->settings->admin.dump_enabled) {
         return meta ? RPL_METADUMP_REFUSED : RPL_MGDUMP_REFUSED;
     }
-    if (session_owes(w->current)) {
+    if (worker_owes(w)) {
         return meta ? RPL_METADUMP_PIPELINED : RPL_MGDUMP_PIPELINED;
     }
     if (slice_is(list, "hash")) {
@@ -363,7 +362,7 @@ exec_watch(struct worker *w, const struct command *c, struct item *item, struct 
 
     (void)item;
     words_split(c->args, &words);
-    if (session_is_datagram(w->current)) {
+    if (w->client.is_datagram) {
         r->code = RPL_ERROR;
         return;
     }
@@ -371,7 +370,7 @@ exec_watch(struct worker *w, const struct command *c, struct item *item, struct 
         r->code = RPL_WATCH_REFUSED;
         return;
     }
-    if (session_owes(w->current)) {
+    if (worker_owes(w)) {
         r->code = RPL_WATCH_PIPELINED;
         return;
     }

@@ -5,7 +5,6 @@
  */
 #include "node/exec.h"
 #include "node/prefixes.h"
-#include "node/session.h"
 
 static struct watch_from
 from_worker(struct worker *w)
@@ -71,7 +70,7 @@ tell_watchers(struct worker *w, const struct command *c, const struct reply *r)
 {
     const struct worker_sight *sight = &w->sight;
     struct watch_from from = from_worker(w);
-    int fd = session_fd(w->current);
+    int fd = w->client.fd;
 
     if (sight->looked && (w->observed & WATCH_FETCHERS)) {
         watch_fetch(&from, c->key, found_word(sight->found), sight->class_id, fd,
@@ -113,6 +112,6 @@ observe_line(struct worker *w, struct slice in)
     const char *end = memchr(in.ptr, '\n', in.len);
     struct watch_from from = from_worker(w);
 
-    watch_raw(&from, session_fd(w->current),
+    watch_raw(&from, w->client.fd,
               slice_of(in.ptr, end ? (size_t)(end - in.ptr) : in.len));
 }

@@ -60,12 +60,6 @@ session_new_datagram(struct worker *w, struct conn_row *row)
     return s;
 }
 
-bool
-session_is_datagram(const struct session *s)
-{
-    return s->dialog.is_datagram;
-}
-
 /* Adds the change of one buffer's size to the two gauges that tell of it. */
 static void
 gauge_follow(struct metrics *m, enum metric count, enum metric bytes, size_t *counted, size_t is)
@@ -232,12 +226,16 @@ session_run(struct session *s, usec_t now)
         atomic_store_explicit(&s->row->last_cmd, now, memory_order_relaxed);
     }
     worker_look(w);
-    w->current = s;
+    w->client = (struct worker_client){
+        .fd = s->row ? s->row->fd : -1,
+        .is_datagram = s->dialog.is_datagram,
+        .out = &s->dialog.out,
+    };
     dialog_run(&s->dialog);
     if (!session_may_keep(s)) {
         dialog_starve(&s->dialog);
     }
-    w->current = NULL;
+    w->client = (struct worker_client){ .fd = -1 };
     if (s->dialog.watcher && !watched) {
         s->watching_next = w->watching;
         w->watching = s;
@@ -417,18 +415,4 @@ session_next_fed(struct worker *w, struct session *after)
         s = s->watching_next;
     }
     return s;
-}
-
-bool
-session_owes(const struct session *s)
-{
-    const struct worker *w = s->dialog.worker;
-
-    return s->dialog.out.bytes > 0 || w->tx_used > w->tx_queued;
-}
-
-int
-session_fd(const struct session *s)
-{
-    return s && s->row ? s->row->fd : -1;
 }

@@ -41,8 +41,6 @@ void session_free(struct session *s);
  * numbered by itself.  session_reset() makes it new for the next datagram.
  */
 struct session *session_new_datagram(struct worker *w, struct conn_row *row);
-/* True for those: a command that would take the connection over must be refused. */
-bool session_is_datagram(const struct session *s);
 /* Drops input and replies and forgets what was said; gives the worker's buffers back. */
 void session_reset(struct session *s);
 
@@ -100,8 +98,3 @@ bool session_is_busy(const struct session *s);
  * since session_tx() had none; NULL: no more.  Its driver sends.  Call at the end of each turn.
  */
 struct session *session_next_fed(struct worker *w, struct session *after);
-
-/* True if replies to earlier commands wait to be sent.  Inside of node/. */
-bool session_owes(const struct session *s);
-/* The descriptor that its row names, or -1.  Inside of node/. */
-int session_fd(const struct session *s);

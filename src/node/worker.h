@@ -42,6 +42,13 @@ struct worker_sight {
     uint32_t         ttl;        /* seconds, 0: for ever */
 };
 
+/* What a command may want to know of the connection it came on. */
+struct worker_client {
+    int               fd;  /* -1: none is known */
+    bool              is_datagram; /* nobody is there to send more to, once it is answered */
+    const struct txq *out; /* replies that wait */
+};
+
 #define WORKER_DETAIL 0x80000000u /* bit of observed beside those of enum watch_stream */
 
 struct worker {
@@ -55,7 +62,7 @@ struct worker {
     size_t            tx_used;  /* bytes of tx that hold replies of the holder */
     size_t            tx_queued; /* the first so many of them are in its queue */
     _Atomic(struct session *) holder; /* see worker_holder() */
-    struct session   *current;  /* whose command is executed: "stats conns" and "quit" want it */
+    struct worker_client client; /* whose commands are executed */
     struct command    batch[BATCH_MAX];
     struct worker_mark marks[BATCH_MAX]; /* of the batch */
     struct buf        blob;     /* RPL_BLOB answers are built here; who sends them takes it */
@@ -86,6 +93,13 @@ static inline void
 worker_set_holder(struct worker *w, struct session *s)
 {
     atomic_store_explicit(&w->holder, s, memory_order_relaxed);
+}
+
+/* True if replies to earlier commands of the client wait to be sent. */
+static inline bool
+worker_owes(const struct worker *w)
+{
+    return w->client.out->bytes > 0 || w->tx_used > w->tx_queued;
 }
 
 /* Tells the worker (and its store ctx) the time of day. */
