@@ -1,5 +1,12 @@
 #include "base/num.h"
 
+/* Without a plus sign that has something behind it. */
+static inline struct slice
+plus_cut(struct slice text)
+{
+    return text.len > 1 && text.ptr[0] == '+' ? slice_from(text, 1) : text;
+}
+
 /* Digits only, at most limit. */
 static bool
 digits_parse(struct slice text, uint64_t limit, uint64_t *ret)
@@ -24,7 +31,7 @@ digits_parse(struct slice text, uint64_t limit, uint64_t *ret)
 bool
 num_parse_u64(struct slice text, uint64_t *ret)
 {
-    return digits_parse(text, UINT64_MAX, ret);
+    return digits_parse(plus_cut(text), UINT64_MAX, ret);
 }
 
 bool
@@ -32,7 +39,7 @@ num_parse_u32(struct slice text, uint32_t *ret)
 {
     uint64_t value;
 
-    if (!digits_parse(text, UINT32_MAX, &value)) {
+    if (!digits_parse(plus_cut(text), UINT32_MAX, &value)) {
         return false;
     }
     *ret = (uint32_t)value;
@@ -47,7 +54,7 @@ signed_parse(struct slice text, int64_t limit, int64_t *ret)
     uint64_t value;
 
     if (!negative) {
-        if (!digits_parse(text, (uint64_t)limit, &value)) {
+        if (!digits_parse(plus_cut(text), (uint64_t)limit, &value)) {
             return false;
         }
         *ret = (int64_t)value;

@@ -1,8 +1,9 @@
 /*
  * num.h - decimal numbers to text and back, strictly and without printf.
  *
- * Parsing takes the whole slice: digits only (signed forms: one leading "-"), no blanks, no "+", no
- * empty text, no overflow.  On false *ret is untouched.
+ * Parsing takes the whole slice: digits only, behind one "+" at most, as memcached's clients may
+ * send it (signed forms: or one "-"); no blanks, no empty text, no overflow.  On false *ret is
+ * untouched.
  */
 #pragma once
 #include "base/slice.h"

@@ -42,11 +42,15 @@ tune_set(struct worker *w, const char *name, const char *text)
     return true;
 }
 
+/* As tune_set(); a plus sign is none of a setting's and fine for memcached. */
 static bool
 tune_word(struct worker *w, const char *name, struct slice word)
 {
     char text[WORD_TEXT];
 
+    if (word.len > 1 && word.ptr[0] == '+') {
+        word = slice_from(word, 1);
+    }
     return tune_set(w, name, word_text(word, text));
 }
 

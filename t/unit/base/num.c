@@ -46,11 +46,12 @@ Test(num, junk_is_refused)
         const char *text;
         const char *why;
     } row[] = {
-        { "", "empty" },          { "-", "sign alone" },   { "+1", "plus" },
+        { "", "empty" },          { "-", "sign alone" },   { "+", "plus alone" },
         { " 1", "leading blank" }, { "1 ", "trailing blank" }, { "1x", "letters behind" },
         { "0x10", "hex" },        { "1.0", "point" },      { "--1", "two signs" },
         { "\xb2", "not ASCII" },  { "1\r", "line end" },   { "/", "before the digits" },
-        { ":", "behind the digits" },
+        { ":", "behind the digits" }, { "++1", "two plus signs" }, { "+-1", "plus and minus" },
+        { "-+1", "minus and plus" }, { "+ 1", "blank behind plus" }, { "1+", "plus behind" },
     };
 
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
@@ -62,6 +63,26 @@ Test(num, junk_is_refused)
         cr_expect(eq(u64, u, 77), "%s", row[i].why);
         cr_expect(eq(i64, s, 77), "%s", row[i].why);
     }
+}
+
+/* strtoul() takes it, so memcached does. */
+Test(num, one_plus_sign_in_front_changes_nothing)
+{
+    uint64_t u64 = 0;
+    uint32_t u32 = 0;
+    int64_t  i64 = 0;
+    int32_t  i32 = 0;
+
+    cr_expect(num_parse_u64(text_of("+18446744073709551615"), &u64));
+    cr_expect(eq(u64, u64, UINT64_MAX));
+    cr_expect(num_parse_u32(text_of("+7"), &u32));
+    cr_expect(eq(u32, u32, 7));
+    cr_expect(num_parse_i64(text_of("+9223372036854775807"), &i64));
+    cr_expect(eq(i64, i64, INT64_MAX));
+    cr_expect(num_parse_i32(text_of("+007"), &i32));
+    cr_expect(eq(i32, i32, 7));
+    cr_expect(not(num_parse_u32(text_of("+4294967296"), &u32)));
+    cr_expect(not(num_parse_i32(text_of("+2147483648"), &i32)));
 }
 
 Test(num, a_sign_needs_a_signed_number)

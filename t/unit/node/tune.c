@@ -63,6 +63,7 @@ Test(tune, slabs)
         { "slabs automove\r\n", "ERROR\r\n" },
         { "slabs automove 0\r\n", "OK\r\n" },
         { "slabs automove 2\r\n", "OK\r\n" },
+        { "slabs automove +1\r\n", "OK\r\n" },
         { "slabs automove 1 noreply\r\n", "" },
         { "slabs automove 3\r\n", "ERROR\r\n" },
         { "slabs automove x\r\n", BAD },
