@@ -179,8 +179,7 @@ text_store(struct slice rest, struct command *c)
     if (c->op == OP_CAS) {
         unique = token_next(&rest);
     }
-    if (!num_parse_u32(bytes, &value_len) || value_len > VALUE_LEN_MAX ||
-        (c->op == OP_CAS && unique.len == 0)) {
+    if (!num_parse_u32(bytes, &value_len) || value_len > VALUE_LEN_MAX) {
         text_fail(c, RPL_BAD_FORMAT);
         c->quiet = false; /* memcached looks for "noreply" only in a line that it can follow */
         return;
