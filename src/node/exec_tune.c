@@ -194,7 +194,7 @@ exec_lru(struct worker *w, const struct command *c, struct item *item, struct re
 
 /* -- lru_crawler ------------------------------------------------------------------------------- */
 
-/* "all" or ids between commas as a set of bits; false: one is no class. */
+/* "all" or ids between commas, any number of them, as a set of bits; false: one is no class. */
 static bool
 classes_parse(struct slice list, uint64_t *ret)
 {
@@ -208,13 +208,15 @@ classes_parse(struct slice list, uint64_t *ret)
         size_t len = comma ? (size_t)(comma - list.ptr) : list.len;
         uint32_t id;
 
-        if (!num_parse_u32(slice_of(list.ptr, len), &id) || id < 1 || id >= CLASS_IDS) {
-            return false;
+        if (len > 0) {
+            if (!num_parse_u32(slice_of(list.ptr, len), &id) || id < 1 || id >= CLASS_IDS) {
+                return false;
+            }
+            *ret |= UINT64_C(1) << id;
         }
-        *ret |= UINT64_C(1) << id;
         list = slice_from(list, comma ? len + 1 : len);
     }
-    return *ret != 0;
+    return true;
 }
 
 static enum reply_code
@@ -238,6 +240,9 @@ crawler_crawl(struct worker *w, struct slice list)
     }
     if (!classes_parse(list, &classes)) {
         return RPL_CRAWLER_CLASS;
+    }
+    if (classes == 0) {
+        return RPL_CRAWLER_NOTHING;
     }
     store_get_stats(w->node->store, &all);
     classes &= all.classes >= CLASS_IDS - 1 ? ~UINT64_C(0)
@@ -264,6 +269,9 @@ crawler_dump(struct worker *w, enum dump_kind kind, struct slice list)
         classes = ~UINT64_C(0);
     } else if (!classes_parse(list, &classes)) {
         return RPL_CRAWLER_CLASS;
+    }
+    if (classes == 0) {
+        return RPL_CRAWLER_NOTHING;
     }
     assert(!w->made_dump);
     w->made_dump = dump_new(kind, classes);

@@ -341,7 +341,8 @@ text_operands(struct text_parser *p, struct slice rest, struct command *c)
         text_tune(rest, c, RPL_BAD_FORMAT);
     } else if (c->op == OP_CACHE_MEMLIMIT) {
         text_tune(rest, c, RPL_ERROR);
-    } else if (c->op == OP_SLABS || c->op == OP_LRU) {
+    } else if (c->op == OP_LRU || (c->op == OP_SLABS && STARTS(rest, "automove "))) {
+        /* "slabs reassign" has no noreply: it is a word too many, and told so. */
         c->quiet = text_cut_noreply(&c->args);
     } else if (c->op == OP_WATCH) {
         c->quiet = text_cut_noreply(&rest); /* and the word is none of a stream: silence */
