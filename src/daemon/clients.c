@@ -266,9 +266,14 @@ clients_drain(struct clients *all)
 {
     struct client *next;
 
+    all->ending = true;
     for (struct client *c = all->first; c != NULL; c = next) {
         next = c->next;
-        stream_drain(&c->stream);
+        if (session_is_shown(c->session)) {
+            stream_kill(&c->stream);
+        } else {
+            stream_drain(&c->stream);
+        }
     }
 }
 

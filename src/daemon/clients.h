@@ -25,7 +25,7 @@ struct clients {
     void          *arg;    /* kept */
     struct client *first;  /* a list, in no order */
     size_t         count;
-    bool           ending; /* clients_fini() is at work */
+    bool           ending; /* they are being closed because the node ends */
     struct ev_timer sweep; /* runs while there is an idle_timeout and somebody to watch */
 };
 
@@ -33,7 +33,8 @@ void clients_init(struct clients *all, struct worker *worker, struct loop *loop,
                   void (*left)(void *arg), void *arg);
 /* Sends watchers what came for them; at the end of a turn. */
 void clients_feed(struct clients *all);
-/* Reads and answers what has arrived, then closes; who does not read his replies is left. */
+/* Reads and answers what has arrived, then closes; who does not read his replies is left.  Watchers
+ * and readers of lists of keys would have no end: they are closed at once. */
 void clients_drain(struct clients *all);
 /* Closes everything at once. */
 void clients_fini(struct clients *all);

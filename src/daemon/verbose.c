@@ -7,6 +7,7 @@
 
 #define VERBOSE_LEVEL 2    /* -vv */
 #define LINE_ROOM     4096 /* bytes; a watcher's lines are shorter */
+#define LINES_MAX     64   /* of one turn: clients of this worker wait meanwhile */
 
 void
 verbose_end(struct verbose *v)
@@ -63,16 +64,20 @@ line_take(struct watcher *w)
     return false;
 }
 
-void
+bool
 verbose_turn(struct verbose *v, struct node *n, unsigned worker, int64_t verbosity)
 {
+    unsigned lines = 0;
+
     if (verbosity < VERBOSE_LEVEL) {
         verbose_end(v);
-        return;
+        return false;
     }
     if (v->watcher == NULL) {
         v->watcher = watches_add_log(n->watches, WATCH_RAWCMDS, worker);
     }
-    while (v->watcher != NULL && line_take(v->watcher)) {
+    while (v->watcher != NULL && lines < LINES_MAX && line_take(v->watcher)) {
+        lines++;
     }
+    return lines == LINES_MAX;
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 #include "node/node.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct watcher;
@@ -16,7 +17,10 @@ struct verbose {
     struct watcher *watcher;
 };
 
-/* Starts or ends it as the verbosity wants, and writes what there is.  worker: its index. */
-void verbose_turn(struct verbose *v, struct node *n, unsigned worker, int64_t verbosity);
+/*
+ * Starts or ends it as the verbosity wants, and writes some of what there is; true if there may be
+ * more for the next turn.  worker: its index.
+ */
+bool verbose_turn(struct verbose *v, struct node *n, unsigned worker, int64_t verbosity);
 /* Ends it; twice is fine. */
 void verbose_end(struct verbose *v);

@@ -88,8 +88,9 @@ thread_verbose(struct thread *t)
 {
     struct node *n = t->worker->node;
 
-    if (t->worker->index == 0) {
-        verbose_turn(&t->verbose, n, 0, SETTINGS_LIVE(n->settings->admin.verbosity));
+    if (t->worker->index == 0 &&
+        verbose_turn(&t->verbose, n, 0, SETTINGS_LIVE(n->settings->admin.verbosity))) {
+        loop_wake(&t->loop);
     }
 }
 

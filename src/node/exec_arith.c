@@ -143,6 +143,15 @@ sum_create(struct worker *w, const struct command *c, const struct sum *s, struc
     spec.expires = c->op == OP_META_ARITH ? exec_new_expiry(w, c, UINT8_MAX)
                                           : exec_expiry(w, s->new_time);
     code = sum_publish(w, t, &spec, slice_of(digits, len));
+    if (exec_is_observed(w) && code == RPL_NUMBER) {
+        w->sight.stored = true;
+        w->sight.status = RPL_STORED;
+        w->sight.command = "add";
+        w->sight.new_class = t->hit.class_id;
+        w->sight.new_len = (uint32_t)len;
+        w->sight.ttl = spec.expires > store_seconds(w->ctx) ? spec.expires - store_seconds(w->ctx)
+                                                            : 0;
+    }
     return code == RPL_NO_MEMORY_INCR ? RPL_NO_MEMORY_ITEM : code;
 }
 

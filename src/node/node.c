@@ -53,6 +53,16 @@ node_tune(struct node *n)
     store_tune(n->store, &t);
 }
 
+/* What is reserved is locked with the rest under -k, and counts against the user's limit. */
+static size_t
+node_memory_max(const struct settings *s)
+{
+    if (s->store.memory_max == 0 && s->process.lock_memory) {
+        return 2 * s->store.memory_limit;
+    }
+    return s->store.memory_max;
+}
+
 static struct store_config
 node_store_config(const struct settings *s, usec_t now)
 {
@@ -61,7 +71,7 @@ node_store_config(const struct settings *s, usec_t now)
 
     return (struct store_config){
         .memory_limit = s->store.memory_limit,
-        .memory_max = s->store.memory_max,
+        .memory_max = node_memory_max(s),
         .item_size_max = s->store.item_size_max,
         .page_size = classic ? 1 << 20 : 0, /* memcached's, so that its classes come out the same */
         .factor = classic ? s->store.growth_factor : 0,

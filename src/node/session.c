@@ -406,6 +406,12 @@ session_is_busy(const struct session *s)
     return d->pending || d->waiting || d->swallow > 0 || d->out.bytes > 0 || d->watcher;
 }
 
+bool
+session_is_shown(const struct session *s)
+{
+    return s->dialog.watcher || s->dialog.dump;
+}
+
 struct session *
 session_next_fed(struct worker *w, struct session *after)
 {

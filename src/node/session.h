@@ -93,6 +93,9 @@ usec_t session_last_active(const struct session *s);
  * alone. */
 bool session_is_busy(const struct session *s);
 
+/* True for a watcher and for who reads a list of keys: it is shown something and asks nothing. */
+bool session_is_shown(const struct session *s);
+
 /*
  * The next session of a worker, after the given one (NULL: the first), whose watcher has got lines
  * since session_tx() had none; NULL: no more.  Its driver sends.  Call at the end of each turn.

@@ -383,7 +383,8 @@ watch_raw(const struct watch_from *f, int fd, struct slice line)
     }
     /* Somebody reads this on a terminal, and it is not for clients to tell it what to do. */
     for (; n < line.len && n < RAW_MAX; n++) {
-        bool control = (unsigned char)line.ptr[n] < ' ' || line.ptr[n] == 0x7f;
+        unsigned char byte = (unsigned char)line.ptr[n];
+        bool control = byte < ' ' || (byte >= 0x7f && byte < 0xa0);
 
         text[n] = control ? '?' : line.ptr[n];
     }
@@ -477,10 +478,8 @@ event_tell(const struct watch_from *f, const struct store_event *e)
                     (long long)e->ttl, e->idle, e->class_id, e->value_len);
         break;
     case STORE_EVENT_MOVED:
-        if (!e->began) {
-            line_printf(f, WATCH_SYSEVENTS, "type=slab_move src=%u dst=%u state=ok", e->class_id,
-                        e->to_class);
-        }
+        line_printf(f, WATCH_SYSEVENTS, "type=slab_move src=%u dst=%u state=%s", e->class_id,
+                    e->to_class, e->ok ? "ok" : "fail");
         break;
     case STORE_EVENT_CRAWLED:
         /* There is one list to a class and no low mark: these stay at what they say of that. */

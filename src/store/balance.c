@@ -232,11 +232,10 @@ pool_page_move(struct store_ctx *c, uint8_t to)
 {
     struct slab *s = &c->store->slab;
 
-    event_moved(c, 0, to, true);
-    if (slab_page_grant(s, &s->classes[to])) {
-        metric_add(c->metrics, M_PAGES_MOVED, 1);
-        event_moved(c, 0, to, false);
-    }
+    bool moved = slab_page_grant(s, &s->classes[to]);
+
+    metric_add(c->metrics, M_PAGES_MOVED, moved);
+    event_moved(c, 0, to, moved);
 }
 
 /* Begins with what was asked for.  False: it is done already, or cannot be done any more. */
@@ -278,9 +277,10 @@ balance_finish(struct store_ctx *c, enum move_result r)
             (void)slab_page_pass(&s->slab, m.page, &s->slab.classes[m.to]);
         }
         metric_add(c->metrics, M_PAGES_MOVED, 1);
-        event_moved(c, m.class_id, m.to, false);
+        event_moved(c, m.class_id, m.to, true);
         slab_trim(&s->slab);
     } else {
+        event_moved(c, m.class_id, m.to, false);
         s->tick_failed++;
     }
     if (!m.asked) {

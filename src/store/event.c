@@ -14,7 +14,7 @@
 
 struct event_head {
     uint8_t kind, class_id, to_class, key_len;
-    uint8_t fetched, began;
+    uint8_t fetched, ok;
 };
 
 /* Of EVICTED. */
@@ -29,17 +29,16 @@ struct event_walk {
     uint32_t elapsed;
 };
 
-static bool
-ring_make(struct store_ctx *c)
+void
+event_turn(struct store_ctx *c)
 {
     struct event_ring *r = &c->events;
     size_t bytes = c->store->config.event_bytes;
 
-    if (r->bytes == NULL) {
+    if (r->bytes == NULL && atomic_load_explicit(&c->store->watched, memory_order_relaxed) != 0) {
         r->cap = bytes == 0 ? RING_BYTES : bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
         r->bytes = malloc(r->cap);
     }
-    return r->bytes != NULL;
 }
 
 static void
@@ -76,7 +75,7 @@ event_put(struct store_ctx *c, const struct event_head *head, const void *figure
     struct event_ring *r = &c->events;
     uint32_t all = (uint32_t)sizeof *head + size + head->key_len;
 
-    if (!ring_make(c) || all > r->cap - r->used) {
+    if (r->bytes == NULL || all > r->cap - r->used) {
         r->lost++;
         return;
     }
@@ -111,10 +110,10 @@ event_evicted(struct store_ctx *c, const struct grip *g, uint8_t class_id)
 }
 
 void
-event_moved(struct store_ctx *c, uint8_t from, uint8_t to, bool began)
+event_moved(struct store_ctx *c, uint8_t from, uint8_t to, bool ok)
 {
     const struct event_head head = {
-        .kind = STORE_EVENT_MOVED, .class_id = from, .to_class = to, .began = began
+        .kind = STORE_EVENT_MOVED, .class_id = from, .to_class = to, .ok = ok
     };
 
     if (event_is_watched(c->store, STORE_EVENT_MOVED)) {
@@ -164,7 +163,7 @@ store_take_event(struct store_ctx *c, struct store_event *ret)
                                  .class_id = head.class_id,
                                  .to_class = head.to_class,
                                  .fetched = head.fetched != 0,
-                                 .began = head.began != 0,
+                                 .ok = head.ok != 0,
                                  .key_len = head.key_len };
     if (ret->kind == STORE_EVENT_EVICTED) {
         struct event_item item;

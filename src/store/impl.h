@@ -239,7 +239,9 @@ bool event_is_watched(const struct store *s, enum store_event_kind kind);
 struct grip;
 /* The gripped item is about to be evicted. */
 void event_evicted(struct store_ctx *c, const struct grip *g, uint8_t class_id);
-void event_moved(struct store_ctx *c, uint8_t from, uint8_t to, bool began);
+/* Makes the queue, once something is watched: later it would be made with a lock held. */
+void event_turn(struct store_ctx *c);
+void event_moved(struct store_ctx *c, uint8_t from, uint8_t to, bool ok);
 void event_crawled(struct store_ctx *c, uint8_t class_id, uint64_t examined, uint64_t reclaimed,
                    uint32_t elapsed);
 void event_fini(struct store_ctx *c);

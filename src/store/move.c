@@ -219,7 +219,6 @@ move_begin_locked(struct store_ctx *c, struct move *m, struct slab_class *k, uin
 {
     *m = (struct move){ .page = k->pages[slot], .class_id = k->id, .to = to };
     slab_page_drain_locked(&c->store->slab, k, m->page);
-    event_moved(c, k->id, to, true);
 }
 
 enum move_result
@@ -353,7 +352,7 @@ move_steal(struct store_ctx *c, uint8_t for_class)
         (void)move_walk(c, &m, UINT32_MAX);
         if (move_look(c, &m, 1) == MOVE_DONE) {
             got = slab_page_pass(&s->slab, m.page, to);
-            event_moved(c, m.class_id, for_class, false);
+            event_moved(c, m.class_id, for_class, got);
             metric_add(c->metrics, M_PAGES_MOVED, 1);
         }
     }

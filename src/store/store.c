@@ -249,6 +249,7 @@ store_turn(struct store_ctx *c, usec_t now)
         atomic_store_explicit(&s->now, c->sec, memory_order_relaxed);
     }
     c->wall = version_of_ms(now / USEC_PER_MSEC) | s->config.node_tag;
+    event_turn(c);
     uint32_t at = atomic_load_explicit(&s->flush_at, memory_order_relaxed);
     if (at != 0 && c->sec >= at) {
         store_due_flush(c);

@@ -359,7 +359,7 @@ struct store_event {
     uint8_t class_id; /* EVICTED, CRAWLED; MOVED: the class it leaves, 0 for the pool */
     uint8_t to_class; /* MOVED; 0 for the pool */
     bool fetched;     /* EVICTED: hit before */
-    bool began;       /* MOVED: the page begins to be emptied; false: it has moved */
+    bool ok;          /* MOVED: it has; false: the page could not be emptied and stays */
     uint8_t key_len;  /* EVICTED */
     char key[KEY_MAX];
     int64_t ttl;        /* EVICTED: seconds it had left, -1: for ever */
@@ -376,8 +376,8 @@ void store_watch_events(struct store *s, unsigned kinds);
 /*
  * Takes the oldest event of this ctx; false: there is none.  An event belongs to the ctx of the
  * thread that made it: evictions mostly to writers, moves and walks to who calls store_tick().  The
- * queue takes config.event_bytes, which are allocated when first needed; what does not fit is lost,
- * and counted.
+ * queue takes config.event_bytes, which are allocated by the first store_turn() after
+ * store_watch_events(); what does not fit is lost, and counted.
  */
 bool store_take_event(struct store_ctx *c, struct store_event *ret);
 /* How many were lost since the last call. */

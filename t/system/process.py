@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -168,6 +169,35 @@ def verbosity():
         c.ask(b"verbosity 0\r\n")
         c.ask(b"stats\r\n", b"END\r\n")
         tap.is_(c.stats()["log_watchers"], "0", "and nobody watches")
+
+
+def verbose_flood():
+    """A log that cannot keep up leaves lines out instead of keeping clients waiting."""
+    if REFERENCE:
+        tap.skip("-vv under load", OURS)
+        return
+    with Server("-vv", "-t", "2") as s:
+        quiet = [s.conn() for _ in range(2)]  # one on each worker
+        stop = threading.Event()
+
+        def flood():
+            with s.conn() as c:
+                while not stop.is_set():
+                    c.ask(b"mg k q\r\n" * 5000 + b"mn\r\n")
+
+        floods = [threading.Thread(target=flood) for _ in range(4)]
+        for thread in floods:
+            thread.start()
+        worst, until = 0, time.monotonic() + 3
+        while time.monotonic() < until:
+            for c in quiet:
+                start = time.monotonic()
+                c.ask(b"version\r\n")
+                worst = max(worst, time.monotonic() - start)
+        stop.set()
+        for thread in floods:
+            thread.join()
+        tap.ok(worst < 1, "clients are answered while others fill the log", worst)
 
 
 def told(s, pattern, name):
@@ -438,7 +468,8 @@ def idle_timeout():
 def main():
     """Every function of this file."""
     program_exists()
-    for function in (questions, wrong_options, right_options, verbosity, listens,
+    for function in (questions, wrong_options, right_options, verbosity,
+                     verbose_flood, listens,
                      listener_prefixes, backlog, unix_socket,
                      daemon, signals, sources, idling,
                      idle_timeout):

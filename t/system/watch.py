@@ -3,7 +3,9 @@
 
 import os
 import re
+import signal
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -32,7 +34,11 @@ NEW_CONN = re.compile(HEAD + r"conn_new rip=(?P<rip>\S+) rport=(?P<rport>\d+) "
 CLOSED = re.compile(HEAD + r"conn_close rip=(?P<rip>\S+) rport=(?P<rport>\d+) "
                     r"transport=(?P<transport>local|tcp|udp) reason=(?P<reason>error|normal|"
                     r"idle_timeout|shutdown) cfd=(?P<cfd>\d+)\n")
-MOVE = re.compile(HEAD + r"slab_move src=(?P<src>-?\d+) dst=(?P<dst>\d+)( state=\S+)?\n")
+MOVE = re.compile(HEAD + r"slab_move src=(?P<src>-?\d+) dst=(?P<dst>\d+)( state=(?P<state>\S+))?\n")
+CRAWL = re.compile(HEAD + r"lru_crawler crawler=(?P<class>\d+) lru=\S+ low_mark=\d+ "
+                   r"next_reclaims=\d+ since_run=\d+ next_run=-?\d+ elapsed=\d+ examined=(?P<examined>\d+) "
+                   r"reclaimed=(?P<reclaimed>\d+)\n")
+FAILED = re.compile(HEAD + r"connerr fd=(?P<cfd>\d+) msg=(?P<message>[^\n]+)\n")
 
 
 class Watcher(Conn):
@@ -220,6 +226,14 @@ def connevents():
         sock.sendall(b"x" * 3000)
         tap.is_(closed(port)["reason"], "error", "a line without an end is an error")
         sock.close()
+        if not REFERENCE:  # 1.6.18 does not know these lines
+            sock, port, line = opened()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            failed = w.next(FAILED)
+            tap.is_((failed["cfd"], failed["message"]), (line["cfd"], "Connection reset by peer"),
+                    "a socket that fails says why")
+            tap.is_(closed(port)["reason"], "error", "and ends in an error")
         sock, port, _ = opened()
         tap.is_(closed(port)["reason"], "idle_timeout", "idle_timeout has a reason of its own")
         sock.close()
@@ -255,7 +269,12 @@ def sysevents():
             return
         tap.is_(answer, b"OK\r\n", "a page is sent away")
         line = w.next(MOVE)
-        tap.is_((line["src"], line["dst"]), (source, target), "a page that moves is a line")
+        tap.is_((line["src"], line["dst"], line["state"]), (source, target, "ok"),
+                "a page that moves is a line")
+        c.ask(b"set gone 0 -1 1\r\nx\r\n")
+        tap.is_(c.ask(b"lru_crawler crawl 1\r\n"), b"OK\r\n", "a walk is asked for")
+        line = w.next(CRAWL)
+        tap.is_((line["class"], int(line["reclaimed"])), ("1", 1), "and is a line when it is done")
 
 
 def streams(s):
@@ -368,6 +387,35 @@ def stalled():
             tap.ok(int(after[name]) > 0, "%s counts" % name, after[name])
 
 
+def stalled_ending():
+    """Nor do those who do not read, nor readers of a list of keys, if the end is a graceful one."""
+    if REFERENCE:
+        tap.skip("a graceful end with stalled readers", "1.6.18 waits up to a second")
+        return
+    with Server("-m", "64") as s:
+        with s.conn() as c:
+            c.send(b"".join(b"set key%d 0 0 1 noreply\r\nx\r\n" % i for i in range(30000))
+                   + b"mn\r\n")
+            c.line()
+            stalled = [s.socket(), s.socket()]
+            stalled[0].sendall(b"watch fetchers\r\n")
+            stalled[1].sendall(b"lru_crawler metadump all\r\n")
+            until = time.monotonic() + DEADLINE
+            while c.stats()["log_watchers"] != "1" and time.monotonic() < until:
+                time.sleep(0.01)
+            skipped = 0
+            while skipped == 0 and time.monotonic() < until:
+                c.send(b"get " + b" ".join(b"key%d" % i for i in range(2000)) + b"\r\n")
+                c.until(b"END\r\n")
+                skipped = int(c.stats()["log_watcher_skipped"])
+            tap.ok(skipped > 0, "the watcher's ring is full")
+        start = time.monotonic()
+        tap.is_(s.stop(signal.SIGUSR1), 0, "a graceful end with stalled readers")
+        tap.between(time.monotonic() - start, 0, 2, "is soon")
+        for sock in stalled:
+            sock.close()
+
+
 def ending():
     """Watchers do not hold up the end of the process."""
     with Server() as s:
@@ -387,7 +435,7 @@ def main():
         for function in (keys, deletions, streams, rawcmds):
             tap.guarded(function, s)
     for function in (fetchers, mutations, evictions, connevents, sysevents, refused, limit, stalled,
-                     ending):
+                     ending, stalled_ending):
         tap.guarded(function)
     tap.done()
 

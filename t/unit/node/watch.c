@@ -80,6 +80,8 @@ Test(watch, streams_show_their_own)
           "type=item_store key=a status=exists cmd=cas ttl=0 clsid=1 cfd=-1 size=1|" },
         { " mutations", "set a 0 0 1\r\nx\r\n", "append a 0 0 2\r\nyz\r\n",
           "type=item_store key=a status=stored cmd=append ttl=0 clsid=1 cfd=-1 size=3|" },
+        { " mutations", "", "ma a N100 J12\r\nma a\r\n",
+          "type=item_store key=a status=stored cmd=add ttl=100 clsid=1 cfd=-1 size=2|" },
         { " deletions", "set a 0 0 1\r\nx\r\nset b 0 0 2\r\nxy\r\n",
           "delete a\r\ndelete a\r\nmd b\r\n",
           "type=deleted key=a cmd=delete clsid=1 size=1|"

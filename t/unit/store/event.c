@@ -27,6 +27,7 @@ Test(event, an_eviction_tells_what_went)
 
     engine_init(&e, &config);
     store_watch_events(e.store, STORE_EVENT_EVICTED);
+    store_turn(e.ctx, e.now);
     struct store_hit hit;
     (void)fill(&e, "mortal-", 1000);
     engine_pass(&e, 7);
@@ -76,6 +77,7 @@ Test(event, an_eviction_tells_whether_it_was_hit)
         (void)engine_look(&e, key, &hit);
     }
     store_watch_events(e.store, STORE_EVENT_EVICTED);
+    store_turn(e.ctx, e.now);
     for (int i = 0; i < 3 * n; i++) {
         snprintf(key, sizeof key, "n%d", i);
         (void)engine_set(&e, key, "a value of some forty bytes, for example");
@@ -100,6 +102,7 @@ Test(event, what_does_not_fit_is_counted)
     engine_init(&e, &config);
     (void)fill(&e, "before-", 0);
     store_watch_events(e.store, STORE_EVENT_EVICTED);
+    store_turn(e.ctx, e.now);
     int64_t from = engine_metric(&e, M_EVICTIONS);
     for (int round = 0; round < 40; round++) { /* the ring comes round many times */
         for (int i = 0; i < 60; i++) {
@@ -134,6 +137,7 @@ Test(event, what_clients_do_is_no_event)
     engine_init(&e, &config);
     store_watch_events(e.store,
                        STORE_EVENT_EVICTED | STORE_EVENT_MOVED | STORE_EVENT_CRAWLED);
+    store_turn(e.ctx, e.now);
     (void)engine_set(&e, "k", "v");
     (void)engine_set(&e, "k", "w");
     engine_begin(&e, "k", &t);
@@ -155,9 +159,11 @@ Test(event, only_what_is_watched_is_kept)
 
     engine_init(&e, &config);
     store_watch_events(e.store, STORE_EVENT_CRAWLED);
+    store_turn(e.ctx, e.now);
     (void)fill(&e, "k", 0);
     cr_expect_not(store_take_event(e.ctx, &ev));
     store_watch_events(e.store, STORE_EVENT_EVICTED);
+    store_turn(e.ctx, e.now);
     (void)fill(&e, "l", 0);
     cr_expect(store_take_event(e.ctx, &ev));
     store_watch_events(e.store, 0);

@@ -44,6 +44,7 @@ Test(expire, a_walk_that_was_asked_for_reclaims_at_once)
     cr_assert_eq(engine_metric(&e, M_CRAWLER_RECLAIMED), 0, "nothing calls for a walk");
     int64_t starts = engine_metric(&e, M_CRAWLER_STARTS);
     store_watch_events(e.store, STORE_EVENT_CRAWLED);
+    store_turn(e.ctx, e.now);
     cr_assert_eq(store_crawl(e.store, bits_of_all(&e)), STORE_ASKED_OK);
     cr_expect(store_is_asked(e.store));
     cr_expect(is_crawling(&e), "from the request on");
