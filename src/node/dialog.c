@@ -217,6 +217,25 @@ dialog_reserve(struct dialog *d, const struct command *c)
     d->swallow = command_trail(c);
 }
 
+/* Gives up receiving a value that there is no memory for; false if more of it is to come. */
+static bool
+dialog_give_up(struct dialog *d)
+{
+    struct worker *w = d->worker;
+    struct pending *p = d->pending;
+    const struct command *c = &p->command;
+    struct reply r = { 0 };
+
+    d->pending = NULL;
+    d->swallow = command_trail(c) - (c->value_len - p->cursor.left);
+    store_drop(w->ctx, p->item); /* others may need what it has: the removal below, for one */
+    p->item = NULL;
+    execute_starved(w, c, &r);
+    dialog_reply(d, c, &r);
+    pending_free(w, p);
+    return dialog_swallow(d);
+}
+
 /* Goes on receiving a value, and executes its command when it is whole; false if it is not. */
 static bool
 dialog_stream(struct dialog *d)
@@ -228,8 +247,10 @@ dialog_stream(struct dialog *d)
     struct item *item = p->item;
 
     assert(item && d->swallow == 0);
-    d->in.rest = slice_from(d->in.rest, pending_write(w, p, d->in.rest));
     d->active = d->worker->now;
+    if (!pending_write(w, p, &d->in.rest)) {
+        return dialog_give_up(d);
+    }
     if (p->cursor.left > 0) {
         return false;
     }

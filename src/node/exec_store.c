@@ -122,28 +122,13 @@ put_saw(struct worker *w, const struct command *c, const struct put *p, const st
     w->sight.ttl = spec.expires > now ? spec.expires - now : 0;
 }
 
-/*
- * A private item for the command's value; NULL: *r says why, and the old value is gone if it
- * must.
- */
-static struct item *
-put_reserve(struct worker *w, const struct command *c, const struct put *p, struct reply *r)
+/* There is no item for the value: the old one goes if it must. */
+static void
+put_refuse(struct worker *w, const struct command *c, const struct put *p, enum reply_code code,
+           struct reply *r)
 {
-    struct store_spec spec;
-    struct item *item;
-
-    put_spec(w, c, p, &spec);
-    if (!store_fits(w->node->store, &spec)) {
-        r->code = RPL_TOO_LARGE;
-        metric_add(&w->metrics, M_TOO_LARGE, 1);
-    } else {
-        item = store_alloc(w->ctx, &spec);
-        if (item) {
-            return item;
-        }
-        r->code = RPL_NO_MEMORY;
-        metric_add(&w->metrics, M_NO_MEMORY, 1);
-    }
+    r->code = code;
+    metric_add(&w->metrics, code == RPL_TOO_LARGE ? M_TOO_LARGE : M_NO_MEMORY, 1);
     if (exec_is_observed(w)) {
         r->value_len = c->value_len;
         put_saw(w, c, p, r, 0);
@@ -151,7 +136,29 @@ put_reserve(struct worker *w, const struct command *c, const struct put *p, stru
     if (p->clears) {
         exec_forget(w, c);
     }
-    return NULL;
+}
+
+/*
+ * A private item for the command's value; NULL: *r says why, and the old value is gone if it
+ * must.  streamed: the value comes later.
+ */
+static struct item *
+put_reserve(struct worker *w, const struct command *c, const struct put *p, bool streamed,
+            struct reply *r)
+{
+    struct store_spec spec;
+    struct item *item;
+
+    put_spec(w, c, p, &spec);
+    if (!store_fits(w->node->store, &spec)) {
+        put_refuse(w, c, p, RPL_TOO_LARGE, r);
+        return NULL;
+    }
+    item = streamed ? store_begin(w->ctx, &spec) : store_alloc(w->ctx, &spec);
+    if (!item) {
+        put_refuse(w, c, p, RPL_NO_MEMORY, r);
+    }
+    return item;
 }
 
 struct item *
@@ -163,7 +170,21 @@ exec_store_reserve(struct worker *w, const struct command *c, struct reply *r)
         r->code = RPL_META_SET_MODE;
         return NULL;
     }
-    return put_reserve(w, c, &p, r);
+    return put_reserve(w, c, &p, true, r);
+}
+
+void
+exec_store_starved(struct worker *w, const struct command *c, struct reply *r)
+{
+    struct put p;
+    struct store_spec spec;
+    bool known = put_read(c, &p);
+
+    assert(known); /* exec_store_reserve() made an item for it */
+    put_spec(w, c, &p, &spec);
+    /* memcached takes all memory before it reads, if it can be one chunk. */
+    put_refuse(w, c, &p,
+               store_is_chunked(w->node->store, &spec) ? RPL_NO_MEMORY_READ : RPL_NO_MEMORY, r);
 }
 
 /* -- deciding ---------------------------------------------------------------------------------- */
@@ -320,7 +341,7 @@ exec_store_run(struct worker *w, const struct command *c, struct item *item, str
         return;
     }
     if (!item && (!put_joins(&p) || p.create)) {
-        item = put_reserve(w, c, &p, r);
+        item = put_reserve(w, c, &p, false, r);
         if (!item) {
             return;
         }

@@ -157,6 +157,16 @@ execute_reserve(struct worker *w, const struct command *c, struct reply *r)
 }
 
 void
+execute_starved(struct worker *w, const struct command *c, struct reply *r)
+{
+    w->sight = (struct worker_sight){ .looked = false };
+    exec_store_starved(w, c, r);
+    if (exec_is_observed(w)) {
+        observe_command(w, c, r);
+    }
+}
+
+void
 execute_bad_chunk(struct worker *w, const struct command *c, struct reply *r)
 {
     (void)c;

@@ -18,11 +18,18 @@
 void execute(struct worker *w, const struct command *c, struct item *item, struct reply *r);
 
 /*
- * Prepares a storing command whose value will be streamed: an item of the right size.  NULL: the
+ * Prepares a storing command whose value will be streamed: an item of the right size, which gets
+ * its memory as the value comes in (store_extend).  NULL: the
  * command fails, *r says how (too large, no memory; the old value is removed as memcached does)
  * and the caller swallows the value.
  */
 struct item *execute_reserve(struct worker *w, const struct command *c, struct reply *r);
+
+/*
+ * There is no memory for the rest of a value that is being streamed: fills *r; the old value is
+ * removed as for lack of memory before.  The caller drops the item and swallows the rest.
+ */
+void execute_starved(struct worker *w, const struct command *c, struct reply *r);
 
 /*
  * A data block that did not end in "\r\n": what the client is told; the old item stays. Counts

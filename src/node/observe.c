@@ -42,6 +42,7 @@ status_word(enum reply_code code)
     case RPL_TOO_LARGE:
         return "too_large";
     case RPL_NO_MEMORY:
+    case RPL_NO_MEMORY_READ:
         return "no_memory";
     default:
         return "not_stored";

@@ -58,10 +58,16 @@ pending_free(struct worker *w, struct pending *p)
     w->pending_spare_count++;
 }
 
-size_t
-pending_write(struct worker *w, struct pending *p, struct slice in)
+bool
+pending_write(struct worker *w, struct pending *p, struct slice *in)
 {
-    return value_cursor_write(&p->cursor, w->node->store, in);
+    while (in->len > 0 && p->cursor.left > 0) {
+        if (!store_extend(w->ctx, &p->cursor)) {
+            return false;
+        }
+        *in = slice_from(*in, value_cursor_write(&p->cursor, w->node->store, *in));
+    }
+    return true;
 }
 
 void

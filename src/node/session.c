@@ -242,14 +242,22 @@ session_run(struct session *s, usec_t now)
     }
 }
 
-/* Room in the item whose value is being received. */
+/*
+ * Room in the item whose value is being received: to the end of the piece that the next byte is in.
+ * {NULL, 0}: there is no memory for that piece; bytes that come all the same find out for good.
+ */
 static struct iovec
-session_item_space(const struct session *s)
+session_item_space(struct session *s)
 {
-    const struct value_cursor *v = &s->dialog.pending->cursor;
+    struct worker *w = s->dialog.worker;
+    struct value_cursor *v = &s->dialog.pending->cursor;
     size_t n, most = v->left - DIRECT_MIN / 2;
-    void *room = value_cursor_span(v, s->dialog.worker->node->store, &n);
+    void *room;
 
+    if (!store_extend(w->ctx, v)) {
+        return (struct iovec){ 0 };
+    }
+    room = value_cursor_span(v, w->node->store, &n);
     return (struct iovec){ .iov_base = room, .iov_len = n < most ? n : most };
 }
 
@@ -274,7 +282,8 @@ session_rx_space(struct session *s)
         if (d->pending && d->in.rest.len == 0 && d->pending->cursor.left > DIRECT_MIN) {
             s->rx_target = RX_ITEM;
             room = session_item_space(s);
-        } else {
+        }
+        if (!room.iov_base) {
             s->rx_target = RX_INPUT;
             room = input_space(&d->in, w->rx, WORKER_RX_BYTES);
             if (!room.iov_base) {

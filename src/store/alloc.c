@@ -111,40 +111,74 @@ item_release(struct store_ctx *c, struct item *it)
     chunk_give(c, it);
 }
 
-/* Chains pieces for the whole value behind a private item's head. */
-static bool
-pieces_make(struct store_ctx *c, struct item *it, uint32_t value_len)
+/* Chains a piece for the next of the bytes that have none behind the last one there is; NULL: no
+ * memory. */
+static struct item *
+piece_make(struct store_ctx *c, struct item *it, struct item *last, uint32_t left)
 {
     struct slab *s = &c->store->slab;
-    struct item *last = NULL;
-    struct item_big *big = item_big(it);
+    bool classic = s->table.classic;
 
-    uint32_t header = s->table.classic ? CLASSIC_PIECE_HEADER : PIECE_HEADER;
-    for (uint32_t left = value_len; left > 0;) {
-        uint8_t id = s->table.classic ? class_for_classic_piece(&s->table, left)
-                                      : class_for_piece(&s->table, left, PIECE_HEADER);
-        struct item *chunk = chunk_take(c, id);
-        if (chunk == NULL) {
+    uint8_t id = classic ? class_for_classic_piece(&s->table, left)
+                         : class_for_piece(&s->table, left, PIECE_HEADER);
+    struct item *chunk = chunk_take(c, id);
+    if (chunk == NULL) {
+        return NULL;
+    }
+    uint32_t room = s->table.chunk[id] - (classic ? CLASSIC_PIECE_HEADER : PIECE_HEADER);
+    uint32_t n = left < room ? left : room;
+    if (classic && n == left && left + 2 > room) {
+        n--; /* memcached's "\r\n" has a piece of its own now, and a piece is never empty */
+    }
+    item_store_version(chunk, 0);
+    item_set_seen(chunk, 0);
+    item_store_word(chunk, 16, slab_handle(s, it));
+    piece_set_bytes(chunk, n);
+    uint64_t handle = slab_handle(s, chunk);
+    if (last == NULL) {
+        atomic_store_explicit(&item_big(it)->piece, handle, memory_order_relaxed);
+    } else {
+        item_store_version(last, handle);
+    }
+    if (n == left) {
+        item_set_meta(it, item_meta(it) & ~ITEM_GROWS);
+    }
+    return chunk;
+}
+
+/* Chains pieces for the whole value behind a private item's head. */
+static bool
+pieces_make(struct store_ctx *c, struct item *it)
+{
+    struct item *last = NULL;
+
+    for (uint32_t left = item_size(it, item_meta(it)); left > 0;) {
+        last = piece_make(c, it, last, left);
+        if (last == NULL) {
             return false;
         }
-        uint32_t room = s->table.chunk[id] - header;
-        uint32_t n = left < room ? left : room;
-        if (s->table.classic && n == left && left + 2 > room) {
-            n--; /* memcached's "\r\n" has a piece of its own now, and a piece is never empty */
-        }
-        item_store_version(chunk, 0);
-        item_set_seen(chunk, 0);
-        item_store_word(chunk, 16, slab_handle(s, it));
-        piece_set_bytes(chunk, n);
-        uint64_t handle = slab_handle(s, chunk);
-        if (last == NULL) {
-            atomic_store_explicit(&big->piece, handle, memory_order_relaxed);
-        } else {
-            item_store_version(last, handle);
-        }
-        last = chunk;
-        left -= n;
+        left -= piece_bytes(last);
     }
+    return true;
+}
+
+bool
+store_extend(struct store_ctx *c, struct value_cursor *v)
+{
+    size_t len;
+
+    assert(v->left > 0 && meta_kind(item_meta(v->item)) == ITEM_PRIVATE);
+    if (value_cursor_span(v, c->store, &len) != NULL) {
+        return true;
+    }
+    assert(meta_grows(item_meta(v->item)));
+    struct item *last = v->chunk != v->item ? v->chunk : NULL;
+    struct item *piece = piece_make(c, v->item, last, v->left);
+    if (piece == NULL) {
+        return false;
+    }
+    v->chunk = piece;
+    v->at = 0;
     return true;
 }
 
@@ -221,7 +255,7 @@ place_classic(const struct store *s, const struct store_spec *spec, uint32_t hea
 }
 
 struct item *
-item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout)
+item_make_head(struct store_ctx *c, const struct store_spec *spec, uint32_t layout)
 {
     struct slab *s = &c->store->slab;
     uint32_t meta = spec_layout(c->store, spec) | layout | (uint32_t)spec->key.len;
@@ -239,8 +273,17 @@ item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout)
     if (it == NULL) {
         return NULL;
     }
-    item_fill(it, meta, spec);
-    if (!whole && !pieces_make(c, it, spec->value_len)) {
+    assert(whole || (meta & ITEM_IS_BIG));
+    item_fill(it, whole ? meta : meta | ITEM_GROWS, spec);
+    return it;
+}
+
+struct item *
+item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout)
+{
+    struct item *it = item_make_head(c, spec, layout);
+
+    if (it != NULL && meta_grows(item_meta(it)) && !pieces_make(c, it)) {
         item_release(c, it);
         return NULL;
     }
@@ -306,17 +349,33 @@ store_fits(const struct store *s, const struct store_spec *spec)
     return store_classic_size(s, spec) <= s->config.item_size_max;
 }
 
+bool
+store_is_chunked(const struct store *s, const struct store_spec *spec)
+{
+    const struct class_table *t = &s->slab.table;
+
+    return store_classic_size(s, spec) > (t->classic ? t->item_max : CLASSIC_CHUNK_MAX);
+}
+
+/* True if one more item would be too many and none may go for it. */
+static bool
+is_crowded(const struct store *s)
+{
+    return s->config.items_max != 0 && !s->config.evict &&
+           atomic_load_explicit(&s->table.keys, memory_order_relaxed) >=
+               (int64_t)s->config.items_max;
+}
+
 struct item *
 store_alloc(struct store_ctx *c, const struct store_spec *spec)
 {
-    const struct store_config *config = &c->store->config;
+    return is_crowded(c->store) ? NULL : item_make(c, spec, 0);
+}
 
-    if (config->items_max != 0 && !config->evict &&
-        atomic_load_explicit(&c->store->table.keys, memory_order_relaxed) >=
-            (int64_t)config->items_max) {
-        return NULL;
-    }
-    return item_make(c, spec, 0);
+struct item *
+store_begin(struct store_ctx *c, const struct store_spec *spec)
+{
+    return is_crowded(c->store) ? NULL : item_make_head(c, spec, 0);
 }
 
 void

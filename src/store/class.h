@@ -44,6 +44,7 @@ uint8_t class_for(const struct class_table *t, uint32_t size);
 uint8_t class_for_piece(const struct class_table *t, uint32_t left, uint32_t header);
 
 #define CLASSIC_PIECE_HEADER 48u /* of memcached's pieces; ours is shorter */
+#define CLASSIC_CHUNK_MAX    (512u << 10) /* bytes: memcached's largest chunk by default */
 
 /* The same with a classic table: the largest, or for the end of the value, "\r\n" counted, one
  * that it fits into. */

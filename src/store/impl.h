@@ -194,6 +194,8 @@ void item_release(struct store_ctx *c, struct item *it);
 size_t store_classic_size(const struct store *s, const struct store_spec *spec);
 /* A private item with the layout bits `layout` at least; fields zero but the key. */
 struct item *item_make(struct store_ctx *c, const struct store_spec *spec, uint32_t layout);
+/* The same, but pieces are left to store_extend(). */
+struct item *item_make_head(struct store_ctx *c, const struct store_spec *spec, uint32_t layout);
 /* A private item with all of old's fields and another layout, value copied (or its pieces taken
  * over: old then has none). */
 struct item *item_reshape(struct store_ctx *c, struct item *old, uint32_t layout);

@@ -69,6 +69,12 @@ struct item_big {
     _Atomic uint64_t piece; /* handle of the first piece; 0: the value lies behind the key */
 };
 
+/*
+ * Of a private BIG item, whose meta has no use for a size: pieces for the end of its value, maybe
+ * for all of it, are still to be chained (store_extend).  Such an item is never linked.
+ */
+#define ITEM_GROWS (1u << ITEM_SIZE_SHIFT)
+
 /* A piece of a large value. version: handle of the next piece, 0 at the end. */
 struct piece {
     struct item head;
@@ -76,6 +82,13 @@ struct piece {
 };
 #define PIECE_HEADER     ((uint32_t)sizeof(struct piece))
 #define PIECE_BYTES_MASK 0xfffffu /* of meta; a page is 1 MiB at most */
+
+/* True of a private item whose value has not got all of its memory. */
+static inline bool
+meta_grows(uint32_t meta)
+{
+    return (meta & (ITEM_IS_BIG | ITEM_GROWS)) == (ITEM_IS_BIG | ITEM_GROWS);
+}
 
 #define SEEN_FREQ_MASK 3u
 #define SEEN_FETCHED   4u

@@ -158,15 +158,17 @@ struct value_cursor {
     uint32_t left;      /* bytes of the value from here on */
 };
 void value_cursor_init(struct value_cursor *v, const struct store *s, struct item *item);
-/* The contiguous bytes here; *len is 0 at the end.  Writable for an item made by store_alloc() and
- * not yet published. */
+/*
+ * The contiguous bytes here; *len is 0 at the end, also at the end of the memory that a value got
+ * so far (store_extend).  Writable for an item made by store_alloc() and not yet published.
+ */
 void *value_cursor_span(const struct value_cursor *v, const struct store *s, size_t *len);
 /* Goes n bytes on; n is at most the span's length. */
 void value_cursor_advance(struct value_cursor *v, const struct store *s, size_t n);
 /*
- * Copies bytes to here, up to the value's end, and goes on behind them; returns how many.  For an
- * item made by store_alloc() and not yet published.  By relaxed words: somebody may still look at
- * its chunks as what they were before.
+ * Copies bytes to here, up to the value's end or the end of its memory (store_extend), and goes on
+ * behind them; returns how many.  For an item made by store_alloc() and not yet published.  By
+ * relaxed words: somebody may still look at its chunks as what they were before.
  */
 size_t value_cursor_write(struct value_cursor *v, const struct store *s, struct slice bytes);
 /* Up to max spans from here as an iovec, without moving; returns how many. */
@@ -188,6 +190,9 @@ struct store_spec {
 /* False if an item of this shape exceeds item_size_max by memcached's sum:
  * 48 + 8 (cas) + key + 1 + (flags ? 4 : 0) + value + 2. */
 bool store_fits(const struct store *s, const struct store_spec *spec);
+/* True if memcached would hold it in pieces: by the same sum it exceeds its largest chunk, which is
+ * half a MiB unless this store has memcached's classes and knows better. */
+bool store_is_chunked(const struct store *s, const struct store_spec *spec);
 
 /*
  * Memory for a new item, private until published: key and fields are set, the value is not.  NULL
@@ -195,6 +200,18 @@ bool store_fits(const struct store *s, const struct store_spec *spec);
  * store_drop() takes it back.
  */
 struct item *store_alloc(struct store_ctx *c, const struct store_spec *spec);
+/*
+ * The same for a value that is still on its way: one that will lie in pieces has no memory yet, so
+ * that who announces it and never sends it takes nothing from others.  The item may be published
+ * once a cursor has come to its end by store_extend().
+ */
+struct item *store_begin(struct store_ctx *c, const struct store_spec *spec);
+/*
+ * Makes sure that there is memory at a cursor that is not at the value's end: one more piece if it
+ * is at the end of those that an item of store_begin() has, else nothing.  The item has one such
+ * cursor, which stays where it is.  False: no memory; the item is as it was.
+ */
+bool store_extend(struct store_ctx *c, struct value_cursor *v);
 /* Frees an item that was never published. NULL is fine. */
 void store_drop(struct store_ctx *c, struct item *item);
 /* Copies bytes into a private item's value at offset. */

@@ -108,6 +108,7 @@ txn_link(struct store_txn *t, struct item *it)
     uint64_t handle = slab_handle(&s->slab, it);
     bool heir = raw != NULL && (item_meta(raw) & ITEM_MAIN), ghost = false;
 
+    assert(!meta_grows(item_meta(it))); /* readers trust the chain to reach to the value's end */
     if (raw != NULL) {
         uint64_t tag = slot_load(t->slot) & ~SLOT_HANDLE_MASK;
         atomic_store_explicit((_Atomic uint64_t *)t->slot, tag | handle, memory_order_relaxed);

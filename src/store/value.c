@@ -18,10 +18,7 @@ value_cursor_init(struct value_cursor *v, const struct store *s, struct item *it
 
     assert(meta_kind(meta) == ITEM_LINKED || meta_kind(meta) == ITEM_PRIVATE);
     *v = (struct value_cursor){ .item = item, .chunk = item, .left = item_size(item, meta) };
-    uint64_t piece = 0;
-    if (meta & ITEM_IS_BIG) {
-        piece = atomic_load_explicit(&item_big(item)->piece, memory_order_relaxed);
-    }
+    uint64_t piece = item_first_piece(item, meta);
     if (piece != 0) {
         v->chunk = slab_item(&s->slab, piece);
     }
@@ -37,23 +34,25 @@ cursor_base(const struct value_cursor *v)
     return (char *)v->item + meta_key_at(meta) + meta_key_len(meta);
 }
 
+/* Bytes of the value in the chunk that the cursor is in. */
 static uint32_t
 cursor_chunk_bytes(const struct value_cursor *v)
 {
-    return is_piece(v) ? piece_bytes(v->chunk) : item_size(v->item, item_meta(v->item));
+    uint32_t meta = item_meta(v->item);
+
+    if (is_piece(v)) {
+        return piece_bytes(v->chunk);
+    }
+    return meta_grows(meta) ? 0 : item_size(v->item, meta);
 }
 
 void *
 value_cursor_span(const struct value_cursor *v, const struct store *s, size_t *len)
 {
     (void)s;
-    if (v->left == 0) {
-        *len = 0;
-        return NULL;
-    }
-    *len = cursor_chunk_bytes(v) - v->at;
+    *len = v->left > 0 ? cursor_chunk_bytes(v) - v->at : 0;
     assert(*len <= v->left);
-    return cursor_base(v) + v->at;
+    return *len > 0 ? cursor_base(v) + v->at : NULL;
 }
 
 void
@@ -64,7 +63,11 @@ value_cursor_advance(struct value_cursor *v, const struct store *s, size_t n)
     v->left -= (uint32_t)n;
     if (v->left > 0 && v->at == cursor_chunk_bytes(v)) {
         uint64_t next = item_load_version(v->chunk);
-        assert(is_piece(v) && next != 0);
+        assert(is_piece(v));
+        if (next == 0) {
+            assert(meta_grows(item_meta(v->item)));
+            return; /* where store_extend() goes on */
+        }
         v->chunk = slab_item(&s->slab, next);
         v->at = 0;
     }
@@ -80,6 +83,9 @@ value_cursor_write(struct value_cursor *v, const struct store *s, struct slice b
         size_t room, n = bytes.len - done;
         char *to = value_cursor_span(v, s, &room);
 
+        if (to == NULL) {
+            break;
+        }
         n = n < room ? n : room;
         item_put_bytes(v->chunk, (uint32_t)(to - (char *)v->chunk), bytes.ptr + done, n);
         value_cursor_advance(v, s, n);
@@ -108,7 +114,7 @@ item_write(struct store_ctx *c, struct item *item, uint32_t offset, const void *
     const char *p = bytes;
     uint32_t meta = item_meta(item);
 
-    assert(offset + (uint64_t)n <= item_size(item, meta));
+    assert(offset + (uint64_t)n <= item_size(item, meta) && !meta_grows(meta));
     if (!(meta & ITEM_IS_BIG)) {
         item_put_bytes(item, meta_key_at(meta) + meta_key_len(meta) + offset, p, n);
         return;

@@ -134,6 +134,29 @@ check(const struct store_hit *hit, uint32_t key, char *room)
     return h.stamp;
 }
 
+/* An item whose value comes in bit by bit; now and then its client goes away. */
+static struct item *
+receive(struct store_ctx *c, const struct store_spec *spec, const char *bytes, uint64_t *seed)
+{
+    uint32_t portion = 1 + rnd(seed) % 50000;
+    struct item *it = store_begin(c, spec);
+    struct value_cursor v;
+
+    if (it == NULL) {
+        return NULL;
+    }
+    value_cursor_init(&v, store, it);
+    while (v.left > 0) {
+        const char *from = bytes + (spec->value_len - v.left);
+        if (!store_extend(c, &v) || rnd(seed) % 200 == 0) {
+            store_drop(c, it);
+            return NULL;
+        }
+        (void)value_cursor_write(&v, store, slice_of(from, portion < v.left ? portion : v.left));
+    }
+    return it;
+}
+
 static uint64_t
 write_one(struct store_ctx *c, uint32_t key, uint32_t stamp, uint64_t *seed, char *room)
 {
@@ -147,12 +170,15 @@ write_one(struct store_ctx *c, uint32_t key, uint32_t stamp, uint64_t *seed, cha
                                .expires =
                                    rnd(seed) % 4 == 0 ? store_seconds(c) + 1 + rnd(seed) % 3 : 0,
                                .cas = rnd(seed) % 16 == 0 ? stamp : 0 };
-    struct item *it = store_alloc(c, &spec);
+    bool whole = len < 4096 || rnd(seed) % 2 == 0;
+    struct item *it = whole ? store_alloc(c, &spec) : receive(c, &spec, room, seed);
     struct store_txn t;
     if (it == NULL) {
         return 0;
     }
-    item_write(c, it, 0, room, len);
+    if (whole) {
+        item_write(c, it, 0, room, len);
+    }
     store_lock(c, k, store_hash(k), &t);
     uint64_t before = t.old != NULL ? t.hit.version : 0;
     uint64_t v = store_publish(&t, &it);

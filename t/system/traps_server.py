@@ -449,6 +449,33 @@ def half_requests_in_their_thousands():
             tap.between(s.status("VmRSS") // 1024, 1, 128 + 64, "and their buffers with them, MiB")
 
 
+def announcements_cost_nobody_anything():
+    """A hundred clients that announce a megabyte and then stall must not empty the cache."""
+    for options in (), ("-f", "1.25"):
+        with Server("-m", "64", *options) as s, s.conn() as c:
+            for i in range(1000):
+                c.set(b"small%d" % i, b"x" * 100)
+            conns = [s.conn() for _ in range(100)]
+            for i, other in enumerate(conns):
+                other.send((b"set big%d 0 0 1000000\r\n" % i, b"ms big%d 1000000\r\n" % i,
+                            packet("set", b"big", b"", b"\0" * 8, bodylen=1000011))[i % 3])
+
+            def announced():
+                states = [v for k, v in c.stats(b"conns").items() if k.endswith(":state")]
+                return states.count("conn_nread") == len(conns)
+            tap.ok(wait_until(announced), "all have announced")
+            left = sum(c.get(b"small%d" % i) is not None for i in range(1000))
+            tap.between(left, 990, 1000, "small items left, %s" % (options,))
+            tap.is_(c.stats()["evictions"], "0", "nothing is evicted")
+            said = {c.set(b"new%d" % i, b"y" * 100) for i in range(1000)}
+            tap.is_(said, {b"STORED\r\n"}, "small items go on being stored")
+            conns[0].send(b"z" * 1000000 + b"\r\n")
+            tap.is_(conns[0].line(), b"STORED\r\n", "who goes on is served")
+            tap.ok(c.get(b"big0") == b"z" * 1000000, "and its value is whole")
+            for other in conns:
+                other.close()
+
+
 def pages_move_under_load():
     """slabs reassign while the class is written to: a lock order, and a crash, of memcached."""
     with Server("-m", "32", "-f", "1.25") as s, s.conn() as c:
@@ -498,7 +525,8 @@ def main():
         more_connections_than_the_system_allows, a_pid_file_means_that_it_listens,
         exit_codes_are_memcacheds, an_old_unix_socket_is_replaced_and_no_other_file,
         nothing_is_printed_by_default, slabs_look_as_memcacheds, refused_writes_hold_nothing,
-        half_requests_in_their_thousands, pages_move_under_load))
+        half_requests_in_their_thousands, announcements_cost_nobody_anything,
+        pages_move_under_load))
 
 
 main()
