@@ -182,10 +182,27 @@ store_extend(struct store_ctx *c, struct value_cursor *v)
     return true;
 }
 
+size_t
+store_classic_size(const struct store *s, const struct store_spec *spec)
+{
+    /* memcached's item header and cas, the key's NUL, the flags, and the value's "\r\n". */
+    size_t header = 48 + (s->config.no_cas ? 0u : 8u);
+
+    return header + spec->key.len + 1 + (spec->client_flags != 0 ? 4u : 0u) + spec->value_len + 2u;
+}
+
+/* True if memcached would chain chunks for it: with a small slab_chunk_max also what is no BIG item
+ * by its length. */
+static bool
+spec_is_chained(const struct store *s, const struct store_spec *spec)
+{
+    return s->slab.table.classic && store_classic_size(s, spec) > s->slab.table.item_max;
+}
+
 static uint32_t
 spec_layout(const struct store *s, const struct store_spec *spec)
 {
-    if (spec->value_len >= ITEM_BIG) {
+    if (spec->value_len >= ITEM_BIG || spec_is_chained(s, spec)) {
         return ITEM_LAYOUT & (s->config.no_cas ? ~(uint32_t)ITEM_HAS_CAS : ~0u);
     }
     uint32_t layout = 0;
@@ -228,15 +245,6 @@ item_fill(struct item *it, uint32_t meta, const struct store_spec *spec)
     item_set_meta(it, meta);
 }
 
-size_t
-store_classic_size(const struct store *s, const struct store_spec *spec)
-{
-    /* memcached's item header and cas, the key's NUL, the flags, and the value's "\r\n". */
-    size_t header = 48 + (s->config.no_cas ? 0u : 8u);
-
-    return header + spec->key.len + 1 + (spec->client_flags != 0 ? 4u : 0u) + spec->value_len + 2u;
-}
-
 /* The class that memcached would put the item into; our items, whose bytes before the value are
  * `head`, are smaller than its own.  *whole: with the value. */
 static uint8_t
@@ -245,7 +253,7 @@ place_classic(const struct store *s, const struct store_spec *spec, uint32_t hea
     const struct class_table *t = &s->slab.table;
     size_t size = store_classic_size(s, spec);
 
-    *whole = size <= t->item_max;
+    *whole = !spec_is_chained(s, spec);
     if (!*whole) {
         size += CLASSIC_PIECE_HEADER - 2 - spec->value_len;
     }
@@ -266,7 +274,7 @@ item_make_head(struct store_ctx *c, const struct store_spec *spec, uint32_t layo
         meta |= spec->value_len << ITEM_SIZE_SHIFT;
     }
     uint32_t head = meta_key_at(meta) + (uint32_t)spec->key.len;
-    bool whole = spec->value_len <= s->table.item_max - head;
+    bool whole = (size_t)head + spec->value_len <= s->table.item_max;
     uint8_t id = s->table.classic ? place_classic(c->store, spec, head, &whole)
                                   : class_for(&s->table, whole ? head + spec->value_len : head);
     struct item *it = chunk_take(c, id);

@@ -6,6 +6,7 @@ The same sets go to memcached and to us: class ids, used chunks and pages must b
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 
@@ -23,7 +24,8 @@ LARGEST = 1048516  # bytes of value, with -I 1m and a key of one byte
 def pair(*args):
     """A connection to memcached and one to us, both started alike."""
     ours = server.PROGRAM
-    theirs = [a.replace("slab_chunk_max=16", "slab_chunk_max=16384") for a in args]  # it took bytes
+    theirs = [re.sub(r"slab_chunk_max=(\d+)", lambda m: "slab_chunk_max=%d" % (int(m[1]) << 10), a)
+              for a in args]  # it took bytes
     args = theirs if server.REFERENCE else args
     try:
         server.PROGRAM = MEMCACHED
@@ -63,6 +65,7 @@ def same_classes():
     """Whatever an operator knows by heart of his classes is so here."""
     for options in (("-f", "1.25"), ("-f", "1.25", "-C"), ("-n", "5", "-f", "1.08"),
                     ("-o", "slab_sizes=100-200-5000-100000"), ("-o", "slab_chunk_max=16"),
+                    ("-o", "slab_chunk_max=4"),
                     ("-o", "no_chunked_items"), ("-o", "no_modern")):
         different = []
         count = 0
@@ -79,6 +82,24 @@ def same_classes():
                         len(key), size, flags, seen))
         tap.ok(not different, "%s: %d items lie where memcached's do" % (" ".join(options), count),
                "%d differ\n%s" % (len(different), "\n".join(different[:5])))
+
+
+def small_chunks():
+    """Chunks that are smaller than what is cut up elsewhere: every value comes back as it was."""
+    for kilo in (1, 2, 4, 8):
+        wrong = []
+        with server.Server("-o", "slab_chunk_max=%d" % kilo) as s, s.conn() as c:
+            for length in (1, 100, 250):
+                key = b"k" * length
+                for size in sorted({around + step for around in (1024, 2048, 4096, 8192, 70000)
+                                    for step in range(-300, 60, 13)}):
+                    body = bytes([65 + size % 26]) * size
+                    if c.set(key, body, size % 2) != b"STORED\r\n" or c.get(key) != body:
+                        wrong.append((length, size))
+                c.ask(b"append %s 0 0 3\r\nabc\r\n" % key)
+                if c.get(key) != body + b"abc":
+                    wrong.append((length, "append"))
+        tap.ok(not wrong, "slab_chunk_max=%d: every value is kept" % kilo, wrong[:5])
 
 
 def table():
@@ -162,7 +183,7 @@ def main():
     server.program_exists()
     if not os.access(MEMCACHED, os.X_OK):
         tap.skip_all("Debian package memcached is missing")
-    tap.run((table, same_classes, same_pages, refused, ours))
+    tap.run((table, small_chunks, same_classes, same_pages, refused, ours))
 
 
 main()
