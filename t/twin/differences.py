@@ -56,10 +56,14 @@ class Difference:
         if self.theirs is not None:
             same = self.theirs.fullmatch(theirs) and self.ours.fullmatch(ours)
         else:
-            for pattern, put in self.blur:
-                theirs, ours = pattern.sub(put, theirs), pattern.sub(put, ours)
-            same = bool(self.blur) and theirs == ours
+            same = bool(self.blur) and self.blurred(theirs) == self.blurred(ours)
         return bool(same and self.holds(step))
+
+    def blurred(self, answer):
+        """An answer without what may differ."""
+        for pattern, put in self.blur:
+            answer = pattern.sub(put, answer)
+        return answer
 
     def explains_count(self, step, name, pair):
         """True if the counter may have moved so."""
@@ -86,6 +90,24 @@ def flags(step):
     return {word[:1] for word in found[3 if found[0] == b"ms" else 2:]}
 
 
+def _blurring(fitting, step, answers):
+    """The fewest entries that together blur the answers to the same, or none."""
+    used = [entry for entry in fitting if entry.blur and entry.holds(step)]
+
+    def same(entries):
+        theirs, ours = answers
+        for entry in entries:
+            theirs, ours = entry.blurred(theirs), entry.blurred(ours)
+        return theirs == ours
+
+    if not same(used):
+        return []
+    for entry in list(used):
+        less = [other for other in used if other is not entry]
+        used = less if same(less) else used
+    return used
+
+
 def explain(step):
     """The entries that explain all of a step's difference, or None."""
     used = []
@@ -95,10 +117,10 @@ def explain(step):
         return None
     if step.theirs != step.ours:
         found = next((e for e in fitting if e.explains_answers(step, *answers)), None)
-        if found is None:
+        used = [found] if found else _blurring(fitting, step, answers)
+        if not used:
             return None
-        used.append(found)
-        if found.parts:
+        if found and found.parts:
             return used
     for name in step.their_counts:
         pair = step.their_counts[name], step.our_counts[name]
@@ -132,7 +154,7 @@ MOST = {b"set": 6, b"add": 6, b"replace": 6, b"append": 6, b"prepend": 6, b"cas"
 def too_few(step):
     """Fewer words than the command needs."""
     found = words(step)
-    return bool(found) and len(found) < FEWEST.get(found[0], 0)
+    return bool(found) and len(found) < FEWEST.get(found[0], 0) and not bad_line(found)
 
 
 def too_many(step):
@@ -141,14 +163,53 @@ def too_many(step):
     return bool(found) and len(found) > MOST.get(found[0], 1000)
 
 
-WIDE = re.compile(rb"(?:(?:set|add|replace|append|prepend|cas) +\S+ +\S+|touch +\S+|gats?|"
-                  rb"flush_all|m[sgad] [^\n]* [TNR]) *(-?\d{10,})")
+TIME_AT = {b"set": 3, b"add": 3, b"replace": 3, b"append": 3, b"prepend": 3, b"cas": 3,
+           b"touch": 2, b"gat": 1, b"gats": 1, b"flush_all": 1}  # word of the time
+
+
+def _is_wide(number):
+    m = re.fullmatch(rb"[-+]?\d{10,}", number)
+    return m is not None and not -2**31 <= int(number) < 2**31
+
+
+def _wide_line(found):
+    """True for the words of a line with a time of more than 32 bits."""
+    if found[:1] and found[0] in (b"ms", b"mg", b"ma", b"md"):
+        return any(word[:1] in b"TNR" and _is_wide(word[1:]) for word in found[2:])
+    at = TIME_AT.get(found[0], 0) if found else 0
+    return 0 < at < len(found) and _is_wide(found[at])
+
+
+def _split(text):
+    """The words of each line."""
+    return [[w for w in line.removesuffix(b"\r").split(b" ") if w] for line in text.split(b"\n")]
+
+
+def _keys(found):
+    """What may be keys in the words of a line, without base64."""
+    keys = set(found[1:])
+    for word in found[1:2] if b"b" in found[2:] else ():
+        try:
+            keys.add(base64.b64decode(word + b"==="))
+        except ValueError:
+            pass
+    return keys
+
+
+def names(step):
+    """What may be keys in a request."""
+    if step.binary:
+        front = 24 + step.request[4] if len(step.request) > 4 else 0
+        return {step.request[front:front + int.from_bytes(step.request[2:4], "big")]}
+    return set().union(*map(_keys, _split(step.tail + step.request)))
 
 
 def wide_time(step):
-    """A time of more than 32 bits, now or earlier in the case."""
-    return any(not -2**31 <= int(m.group(1)) < 2**31
-               for m in WIDE.finditer(step.past + b"\n" + step.tail + step.request))
+    """A time of more than 32 bits, now or earlier in the case for one of the keys, or for all."""
+    if not step.binary and any(map(_wide_line, _split(step.tail + step.request))):
+        return True
+    wide = [found for found in _split(step.past) if _wide_line(found)]
+    return any(found[0] == b"flush_all" or _keys(found) & names(step) for found in wide)
 
 
 def counter(step):
@@ -171,7 +232,7 @@ def open_counter(step):
 
 
 def _number(word, low, high):
-    return re.fullmatch(rb"-?\d+", word) is not None and low <= int(word) <= high
+    return re.fullmatch(rb"[-+]?\d+", word) is not None and low <= int(word) <= high
 
 
 def bad_storage(step):
@@ -217,6 +278,12 @@ def lacks_data(step):
 
 def _body_length(step):
     return int.from_bytes(step.request[8:12], "big") if len(step.request) >= 24 else 0
+
+
+def lacks_key(step):
+    """Extras and key are not all there."""
+    sent = len(step.request)
+    return sent >= 24 and sent < 24 + step.request[4] + int.from_bytes(step.request[2:4], "big")
 
 
 def misaligned(step):
@@ -278,11 +345,19 @@ def cut_off_together(run, _):
             _cut_off(b"".join(run.step.theirs[name]), b"".join(run.step.ours[name]))
             for name in run.step.theirs):
         return True
+    if all(_until_closed(run.said[side][name], run.alone[side].get(name, []))
+           for name in run.step.theirs for side in (0, 1)):
+        return True
     if not run.ours_same():
         return False
     other = [n for n, said in run.said[0].items() if said != run.alone[0].get(n)]
     return bool(other) and all(side[0].get(name, [])[-1:] == [b"(closed)"]
                                for name in other for side in (run.said, run.alone))
+
+
+def _until_closed(said, alone):
+    """The connection was closed, and all that was said before is as it was with cuts elsewhere."""
+    return said[-1:] == [b"(closed)"] and alone[:len(said) - 1] == said[:-1]
 
 
 def withdrawn_together(run, case):
@@ -343,9 +418,9 @@ def blank_together(_, case):
 
 def time_lost(step):
     """The key was counted by an ma with T earlier."""
-    found = words(step)
-    keys = re.findall(rb"\bma (\S+)[^\n]* T", step.past)
-    return bool(set(found) & set(keys)) or any(w[:1] == b"b" and keys for w in found[2:])
+    counted = [found for found in _split(step.past)
+               if found[:1] == [b"ma"] and any(word[:1] == b"T" for word in found[2:])]
+    return any(_keys(found) & names(step) for found in counted)
 
 
 class Together:
@@ -389,6 +464,9 @@ LIST = [
     Difference("bin-refusal-before-data", OURS + ": the same in the binary protocol",
                rb"\x80.*", rb"", rb"op=.. status=03 .*", parts=True, binary=True,
                when=lambda s: len(s.request) < 24 + _body_length(s)),
+    Difference("bin-refusal-before-key", OURS + ": a packet whose lengths are wrong is refused as "
+               "they are read; memcached first waits for its extras and key", rb"\x80.*", rb"",
+               rb"op=.. status=04 .*\(closed\)", parts=True, binary=True, when=lacks_key),
     Difference("nul-ends-line", OLD + ": a line ends at a NUL",
                rb"[^\n]*\x00[^\n]*\n.*", rb".*", rb".*", parts=True),
     Difference("leading-blank", OLD + ": blanks in front of a command are skipped",
@@ -420,7 +498,7 @@ LIST = [
                rb"m[eg] [^\n]*\n", blur=[(rb" la=\d+", b""), (rb" l\d+", b"")] + ME),
     Difference("key-shown-raw", BUG + ": a base64 key of an item that mg or ma has made, or that "
                "came otherwise, is shown raw",
-               rb"m[gea] [^\n]*\n", blur=[(rb" k\S+(?: b)?", b" k"), (rb"^ME \S+", b"ME")] + ME,
+               rb"m[gea] [^\n]*\n", blur=[(rb" k\S+(?: b)?", b" k"), (rb"^ME .+?(?= exp=)", b"ME")] + ME,
                when=lambda s: re.search(rb"m[sgae] \S+[^\n]* b", s.past + s.request)),
     Difference("C0-compares-nothing", BUG + ": C0 is no comparison for append and ma",
                rb"m[sa] [^\n]*\n.*", rb"(?:HD.*|VA.*|CLIENT_ERROR cannot.*)?", rb"EX.*",
@@ -437,7 +515,7 @@ LIST = [
                "closes without a word", rb"\x80.*", rb"(?:\(closed\))?",
                rb"op=.. status=81 .*\(closed\)", parts=True, binary=True, when=short_body),
     Difference("ma-T-lost", BUG + ": T of an ma is lost if the number gets longer",
-               rb"[^\n]+\n.*", rb".*", rb".*", parts=True, when=time_lost),
+               rb".*", rb".*", rb".*", parts=True, binary=None, when=time_lost),
     Difference("ttl-over", BUG + ": a time to live that is over shows as one near 2^32",
                rb"m[ga] [^\n]*\n", blur=[(rb" t(?:0|[2-4]\d{9})(?=[ \r])", b" t~")]),
     Difference("key-with-line-end", BUG + ": a base64 key of an item that mg or ma has made is "
@@ -448,20 +526,24 @@ LIST = [
                rb"CLIENT_ERROR opaque token too long\r\n", parts=True),
     Difference("wide-flags", BUG + ": client flags from 2^32 on wrap", rb"[^\n]*\n.*", rb".*",
                rb"(?:CLIENT_ERROR.*)?", parts=True, when=lambda s: any(
-                   re.fullmatch(rb"F?\d{10,}", word) for word in words(s)[2:])),
+                   re.fullmatch(rb"F?\+?\d{10,}", word) for word in words(s)[2:])),
     Difference("base64-junk", BUG + ": junk behind a base64 key is not looked at",
                rb"m[sgad] [^\n]*\n.*", rb".*",
                rb"CLIENT_ERROR (?:error decoding key|invalid or duplicate flag)\r\n.*", parts=True),
     Difference("wide-length", OLD + ": lengths beyond 32 bits wrap", STORAGE, rb".*", rb".*",
                parts=True, when=lambda s: len(words(s)) > 4 and (
-                   re.fullmatch(rb"\d{10,}|<cas.*", words(s)[4]) is not None)),
+                   re.fullmatch(rb"\+?\d{10,}|<cas.*", words(s)[4]) is not None)),
     Difference("bin-too-large", OURS + ": the binary protocol counts store_too_large too",
                rb"\x80[\1\2\3\x11\x12\x13\x0e\x0f\x19\x1a].*", counts={"store_too_large": (0, 1)},
                binary=True),
-    Difference("plus-sign", OURS + ": numbers with a plus sign are refused",
-               rb"[^\n]*[ A-Z]\+\d[^\n]*\n.*", rb".*", rb"(?:CLIENT_ERROR .*)?", parts=True),
     Difference("wide-time", OLD + ": times beyond 32 bits wrap", rb".*", rb".*", rb".*",
                parts=True, binary=None, when=wide_time),
+    Difference("automove-window", OLD + ": takes no \"slabs automove window N\" and no "
+               "\"freeratio\"", rb"slabs automove (?:window|freeratio)[^\n]*\n", BAD,
+               rb"(?:OK|ERROR|CLIENT_ERROR automove window too low or too high)\r\n|"),
+    Difference("tune-range", OURS + ": the ratio of automove and the shares of lru tune have the "
+               "limits that they have as options", rb"(?:slabs automove ratio (?:-|[1-9])|"
+               rb"lru tune (?:80|\d+ 0 |0 ))[^\n]*\n", rb"OK\r\n", rb"ERROR\r\n", parts=True),
     Difference("stats-extstore", OURS + ": there is no extstore", rb"stats extstore\r?\n",
                rb"END\r\n", rb"ERROR\r\n"),
     Difference("ma-quiet-create", OLD + ": answers, in spite of q, that a counter was created",

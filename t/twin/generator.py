@@ -8,6 +8,7 @@ import random
 import re
 
 import cases
+import operators
 import packets
 
 KEYS = [b"a", b"b", b"key", b"p:q", b"k" * 250, b"\x01\xff\x80"]
@@ -33,6 +34,7 @@ ODD_NUMBERS = [b"18446744073709551616", b"-1", b"abc", b"", b"1x", b"+1", b"1.0"
 FLAGS = [b"0"] * 4 + [b"1", b"42", b"65535", b"4294967295"]
 SHIFTS = [1, 1, 2, 4, 5, 6, 9, 10, 11, 30, 61, 99, 100, 101, 3600, 2592001]
 OPAQUE = 0x01020304
+OPERATORS = 10  # every tenth case is one of theirs
 
 
 class Maker:
@@ -356,6 +358,8 @@ class Maker:
 
 def generate(seed, number, timed):
     """The case of this number."""
+    if number % OPERATORS == OPERATORS - 1:
+        return operators.generate(seed, number)
     rng = random.Random("%d/%d" % (seed, number))
     maker = Maker(rng, rng.choice((0, 0.03, 0.03, 0.15)), timed)
     names = rng.choice((["t1"], ["t1"], ["t1"], ["b1"], ["b1"], ["t1", "t2"], ["t1", "b1"],
@@ -391,6 +395,8 @@ def _key_of(packet):
 
 def cleaning(case):
     """Text requests that make a server forget what a case has stored, and how it was set up."""
+    if operators.is_operators(case):
+        return operators.DEFAULTS + b"stats reset\r\n"
     keys = set(BINARY_KEYS)
     for step in case:
         for request in step[2] if step[0] == "talk" else ():

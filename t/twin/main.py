@@ -7,6 +7,7 @@ import time
 import cases
 import differences
 import generator
+import operators
 import pair
 import runner
 import server
@@ -51,31 +52,35 @@ class Search:
         self.explained = 0
         self.failures = []
         self.forms = set()  # of the failures
-        self.pair = None
-        self.judge = None
+        self.judges = {}  # by whether they are for operators: one with its pair of servers
 
-    def start(self):
-        """Starts both servers anew."""
-        if self.pair:
-            self.pair.close()
-        self.pair = pair.Pair(self.timed)
-        self.pair.__enter__()
-        self.judge = runner.Runner(self.pair, generator.cleaning)
+    def judge(self, operated):
+        """The judge of such cases, whose servers run."""
+        found = self.judges.get(operated)
+        if found and found.pair.now > found.pair.worn:
+            found.pair.close()
+            found = None
+        if not found:
+            both = pair.Pair(self.timed and not operated, threads=operated)
+            both.__enter__()
+            found = self.judges[operated] = runner.Runner(both, generator.cleaning)
+        return found
+
+    def close(self):
+        """Ends all servers; what is wrong with that."""
+        return "".join(judge.pair.close() for judge in self.judges.values())
 
     def verdict(self, case):
         """Judges; a server that dies over a case is a difference too."""
-        if self.pair.now > self.pair.worn:
-            self.start()
+        operated = operators.is_operators(case)
+        judge = self.judge(operated)
         try:
-            return self.judge.judge(case)
+            return judge.judge(case)
         except (OSError, ValueError) as error:
-            dead = [side.name for side in self.pair.sides if not side.alive()]
+            dead = [side.name for side in judge.pair.sides if not side.alive()]
             said = "%s: %r; dead: %s" % (type(error).__name__, error, dead)
-            try:
-                said += "; " + (self.pair.close() or "")
-            finally:
-                self.pair = None
-                self.start()
+            del self.judges[operated]
+            said += "; " + judge.pair.close()
             step = runner.Step("", said.encode(), b"", ({}, {"ours": [said.encode()]}), ({}, {}))
             return runner.Verdict(step, (), "a server that is gone")
 
@@ -157,7 +162,6 @@ def main():
     if not timed:
         tap.note("no faketime, or no debug build: the clocks are not shifted")
     search = Search(timed)
-    search.start()
     try:
         if REPLAY:
             with open(REPLAY) as source:
@@ -166,7 +170,7 @@ def main():
         else:
             search.run()
     finally:
-        problem = search.pair.close() if search.pair else ""
+        problem = search.close()
     report(search)
     tap.ok(not problem, "magpied ends with 0", problem)
     tap.done()

@@ -28,6 +28,11 @@ class Numbers:
         return b"#%d" % self.known[number]
 
 
+# What operators turn; of all statistics only these are compared as answers.
+TUNED = frozenset(b"""maxbytes verbosity slab_automove slab_automove_ratio lru_crawler
+    lru_crawler_sleep lru_crawler_tocrawl lru_segmented hot_lru_pct warm_lru_pct hot_max_factor
+    warm_max_factor temp_lru temporary_ttl""".split())
+
 _TIMES = re.compile(rb"(?<= )(t|l|la=|exp=(?!-1 )-?)\d+(?=[ \r])")
 
 
@@ -53,7 +58,8 @@ class TextAnswers:
             line = self.rest[at:end + 1]
             size = self._data_size(line)
             if size is None:
-                found.append(self._line(line))
+                if line[:5] != b"STAT " or line.split(b" ")[1] in TUNED:
+                    found.append(self._line(line))
                 at = end + 1
                 continue
             if len(self.rest) < end + 1 + size + 2:

@@ -133,8 +133,9 @@ class Side:
 class Pair:
     """memcached ("theirs") and magpied ("ours").  Use it in a with statement."""
 
-    def __init__(self, timed):
+    def __init__(self, timed, threads=False):
         self.timed = timed
+        self.threads = threads  # that look after items
         self.dir = tempfile.mkdtemp(prefix="magpie-twin-")
         self.clock = os.path.join(self.dir, "clock")
         self.sides = []
@@ -144,7 +145,9 @@ class Pair:
     def _start(self):
         ours = server.PROGRAM
         common = ["-t", "1", "-R", "1000000", "-c", "1000"]
-        us = server.Server(*common, "-o", "no_lru_crawler,no_slab_reassign")
+        still = [() if self.threads else ("-o", "no_lru_crawler,no_slab_reassign" + more)
+                 for more in (",no_lru_maintainer", "")]
+        us = server.Server(*common, *still[1])
         self.sides.append(Side(us, "ours", self.timed))
         env = {}
         if self.timed:
@@ -156,8 +159,7 @@ class Pair:
                    "FAKETIME_NO_CACHE": "1", "TZ": "UTC"}
         server.PROGRAM = MEMCACHED
         try:
-            them = server.Server(
-                *common, "-o", "no_lru_crawler,no_lru_maintainer,no_slab_reassign", env=env)
+            them = server.Server(*common, *still[0], env=env)
         finally:
             server.PROGRAM = ours
         self.sides.insert(0, Side(them, "theirs", self.timed))
