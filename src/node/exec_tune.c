@@ -133,6 +133,16 @@ factor_parse(struct slice word, double *ret)
     return *end == '\0';
 }
 
+/* Written anew: a setting has no exponent, and what strtod() takes has. */
+static bool
+tune_factor(struct worker *w, const char *name, double factor)
+{
+    char text[WORD_TEXT];
+    int  len = snprintf(text, sizeof text, "%.6f", factor);
+
+    return len > 0 && (size_t)len < sizeof text && tune_set(w, name, text);
+}
+
 static enum reply_code
 lru_tune(struct worker *w, const struct words *words)
 {
@@ -150,8 +160,12 @@ lru_tune(struct worker *w, const struct words *words)
     if (!(hot_factor > 0) || !(warm_factor > 0)) {
         return RPL_LRU_FACTORS;
     }
-    bool ok = tune_word(w, "hot_lru_pct", word[1]) && tune_word(w, "warm_lru_pct", word[2]) &&
-              tune_word(w, "hot_max_factor", word[3]) && tune_word(w, "warm_max_factor", word[4]);
+    if (hot == 0 || warm == 0) {
+        return RPL_ERROR; /* before anything is set: nothing is what the settings take */
+    }
+    bool ok = tune_factor(w, "hot_max_factor", hot_factor) &&
+              tune_factor(w, "warm_max_factor", warm_factor) &&
+              tune_word(w, "hot_lru_pct", word[1]) && tune_word(w, "warm_lru_pct", word[2]);
     return ok ? RPL_OK : RPL_ERROR;
 }
 
