@@ -10,6 +10,7 @@ import re
 import cases
 import operators
 import packets
+import rare
 
 KEYS = [b"a", b"b", b"key", b"p:q", b"k" * 250, b"\x01\xff\x80"]
 BINARY_KEYS = KEYS + [b"a b", b"\r\n", b"\x00" * 3]
@@ -34,6 +35,7 @@ ODD_NUMBERS = [b"18446744073709551616", b"-1", b"abc", b"", b"1x", b"+1", b"1.0"
 FLAGS = [b"0"] * 4 + [b"1", b"42", b"65535", b"4294967295"]
 SHIFTS = [1, 1, 2, 4, 5, 6, 9, 10, 11, 30, 61, 99, 100, 101, 3600, 2592001]
 OPAQUE = 0x01020304
+RARE = 50       # every fiftieth case is for an entry of the list that is rare
 OPERATORS = 10  # every tenth case is one of theirs
 
 
@@ -360,6 +362,8 @@ def generate(seed, number, timed):
     """The case of this number."""
     if number % OPERATORS == OPERATORS - 1:
         return operators.generate(seed, number)
+    if number % RARE == RARE - 2:
+        return rare.generate(seed, number, timed)
     rng = random.Random("%d/%d" % (seed, number))
     maker = Maker(rng, rng.choice((0, 0.03, 0.03, 0.15)), timed)
     names = rng.choice((["t1"], ["t1"], ["t1"], ["b1"], ["b1"], ["t1", "t2"], ["t1", "b1"],

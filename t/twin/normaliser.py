@@ -1,6 +1,6 @@
 """Answers without what cannot be equal: cas numbers become their order of appearance, the number
 of the version goes, and the rows of "stats detail dump" are put in order.  Where the clocks cannot
-be held the seconds go too.  Nothing else.
+be held the seconds go too, and of statistics all go but the settings in TUNED.  Nothing else.
 """
 
 import re
