@@ -13,14 +13,15 @@ from_worker(struct worker *w)
         .all = w->node->watches, .metrics = &w->metrics, .now = w->now };
 }
 
-/* Counts a command for "stats detail". */
+/* Counts a command for "stats detail"; a touch is a get there in the binary protocol alone. */
 static void
 detail_count(const struct worker *w, const struct command *c, const struct reply *r)
 {
     char delimiter = w->node->settings->admin.detail_prefix[0];
-    bool hit = r->code == RPL_HIT || r->code == RPL_DONE;
+    bool hit = r->code == RPL_HIT || r->code == RPL_DONE || r->code == RPL_TOUCHED;
 
-    if ((c->op >= OP_GET && c->op <= OP_GATS) || c->op == OP_META_GET) {
+    if ((c->op >= OP_GET && c->op <= OP_GATS) || c->op == OP_META_GET ||
+        (c->op == OP_TOUCH && c->protocol == PROTO_BINARY)) {
         prefixes_count(w->node->prefixes, c->key, delimiter, hit ? PREFIXES_HIT : PREFIXES_GET);
     } else if ((c->op >= OP_SET && c->op <= OP_CAS) || c->op == OP_META_SET) {
         prefixes_count(w->node->prefixes, c->key, delimiter, PREFIXES_SET);

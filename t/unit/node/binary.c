@@ -295,8 +295,10 @@ Test(binary, stat)
     ask(&t, STAT, 0, "detail on", "");
     cr_expect(eq(uint, list_count(&t, "", "", &found), 0));
     ask(&t, GET, 0, "a:k", "");
+    talk_send(&t, TOUCH, 0, slice_of("\0\0\0", 4), "a:k", "");
+    talk_send(&t, TOUCH, 0, slice_of("\0\0\0", 4), "a:none", "");
     ask(&t, STAT, 0, "detail dump", "");
-    list_count(&t, "detailed", "PREFIX a get 1 hit 1 set 0 del 0\r\nEND\r\n", &found);
+    list_count(&t, "detailed", "PREFIX a get 3 hit 2 set 0 del 0\r\nEND\r\n", &found);
     cr_expect(found);
     ask(&t, STAT, 0, "reset", "");
     cr_expect(eq(uint, list_count(&t, "", "", &found), 0));
