@@ -58,7 +58,7 @@ def _long_counter(rng, key):
 
 
 def _long_line(rng, key):
-    return [("talk", "t1", [rng.choice((b"gat 0", b"gats 0")) + (b" " + key) * 17000 + b"\r\n"], [])]
+    return [("talk", "t1", [rng.choice((b"gat 0", b"gats 0")) + (b" " + key) * 8300 + b"\r\n"], [])]
 
 
 def _held_back(rng, key):
@@ -68,7 +68,18 @@ def _held_back(rng, key):
                             rng.choice((b"ms b 3 c\r\n", b"set b 0 0 3\r\n"))], [])]
 
 
-RECIPES = (_begun, _refused_early, _packet_refused_early, _packet_refused_before_key, _accessed,
+def _detailed(rng, _):
+    """Commands that "stats detail" counts."""
+    asked = rng.choices((b"mg p:q v\r\n", b"ms p:q 1\r\nx\r\n", b"md p:q\r\n", b"get p:q\r\n",
+                         b"touch p:q 0\r\n", b"gat 0 p:r\r\n", b"delete p:q\r\n",
+                         b"incr p:q 1\r\n", b"set p:r 0 0 1\r\n5\r\n", b"ma p:r\r\n",
+                         b"verbosity 0\r\n"), k=3)
+    return [("talk", "t1", [b"stats detail on\r\n"] + asked, []),
+            ("talk", "b1", [packets.touch(rng.choice(("touch", "gat")), b"p:q", 0)], []),
+            ("talk", "t1", [b"stats detail dump\r\n"], [])]
+
+
+RECIPES = (_detailed, _begun, _refused_early, _packet_refused_early, _packet_refused_before_key, _accessed,
            _line_end_key, _wide_length, _long_counter, _long_line, _held_back)
 
 
