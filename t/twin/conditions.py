@@ -244,7 +244,8 @@ def cut_off_together(run, _):
 
 def _until_closed(said, alone):
     """The connection was closed, and all that was said before is as it was with cuts elsewhere."""
-    return said[-1:] == [b"(closed)"] and alone[:len(said) - 1] == said[:-1]
+    whole = [answer for answer in said[:-1] if not answer.startswith(b"(begun) ")]
+    return said[-1:] == [b"(closed)"] and alone[:len(whole)] == whole
 
 
 def withdrawn_together(run, case):

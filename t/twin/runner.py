@@ -177,7 +177,7 @@ class Runner:
                 last = now[0]["reclaimed"]
                 made.reclaimed = lost
                 made.peek = pair.peek
-                past += request
+                past += request + (b"\n" if made.binary else b"")
                 before.setdefault(name, []).append(request)
                 counts = now
                 yield made
