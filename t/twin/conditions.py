@@ -95,7 +95,9 @@ def wide_time(step):
 def wide_flags(step):
     """Client flags of more than 32 bits."""
     found = words(step)
-    given = [word[1:] for word in found[2:] if word[:1] == b"F"] if found[0] == b"ms" else found[2:3]
+    given = found[2:3]
+    if found[0] == b"ms":
+        given = [word[1:] for word in found[2:] if word[:1] == b"F"]
     return any(re.fullmatch(rb"\+?\d{10,}", word) and int(word) >= 2**32 for word in given)
 
 

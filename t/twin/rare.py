@@ -41,6 +41,12 @@ def _accessed(rng, key):
              [])]
 
 
+def _opaque_accessed(rng, key):
+    asked = rng.choice((b"mg %s h\r\n", b"me %s\r\n", b"mg %s v h\r\n")) % key
+    return [("talk", "t1", [b"ms %s 1\r\nx\r\n" % key, b"mg %s O%s\r\n" % (key, b"o" * 32),
+                            asked], [])]
+
+
 def _line_end_key(rng, _):
     return [("talk", "t1", [rng.choice((b"mg DQo= N0 b\r\n", b"ma DQo= N0 b\r\n"))], []),
             ("talk", "t1", [rng.choice((b"mg DQo= k b\r\n", b"me DQo= b\r\n"))], [])]
@@ -79,8 +85,9 @@ def _detailed(rng, _):
             ("talk", "t1", [b"stats detail dump\r\n"], [])]
 
 
-RECIPES = (_detailed, _begun, _refused_early, _packet_refused_early, _packet_refused_before_key, _accessed,
-           _line_end_key, _wide_length, _long_counter, _long_line, _held_back)
+RECIPES = (_detailed, _opaque_accessed, _begun, _refused_early, _packet_refused_early,
+           _packet_refused_before_key, _accessed, _line_end_key, _wide_length, _long_counter,
+           _long_line, _held_back)
 
 
 def generate(seed, number, timed):
