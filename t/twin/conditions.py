@@ -115,9 +115,11 @@ def counter(step):
 
 
 def open_counter(step):
-    """A counter whose value has nothing but blanks, or ends with 20 digits and more."""
+    """A counter whose value has nothing but blanks, or ends with 20 digits and more, or is what
+    has become of such a one: it was looked at behind the step."""
     value = counter(step)
-    return value is not None and re.fullmatch(rb"\s*|.*\d{20,}\s*", value, re.S) is not None
+    return value is not None and re.fullmatch(
+        rb"\s*|.*\d{20,}\s*|(?=.{20})\d+ +", value, re.S) is not None
 
 
 def _number(word, low, high):
