@@ -34,8 +34,9 @@ Test(tables, command_words_are_unique_and_explained)
 static bool
 is_operators(const char *text)
 {
-    static const char *const word[] = { "BADCLASS ", "BUSY ", "Error TLS", "NOSPARE ", "SAME ",
-                                        "WATCHER_FAILED ", "WATCHER_TOO_MANY " };
+    static const char *const word[] = { "BADCLASS ",   "BUSY ", "Error TLS",       "NOSPARE ",
+                                        "NOTSTARTED ", "SAME ", "WATCHER_FAILED ",
+                                        "WATCHER_TOO_MANY " };
     bool known = false;
 
     for (size_t i = 0; i < sizeof word / sizeof *word; i++) {
