@@ -291,7 +291,7 @@ def _unpadded(answers):
     """Without the blanks behind numbers and what else a new item instead of an old one changes."""
     text = re.sub(rb"(VALUE \S+ \d+|VA) \d+", rb"\1", b"".join(answers))
     text = re.sub(rb" t-?\d+| [WXZ](?=[ \r])| s\d+| h\d| l\d+", b"", text)
-    text = re.sub(rb" k\S+(?: b)?", b"", text)
+    text = re.sub(rb" k\S+(?: b)?|(?<=ME) .+?(?= exp=)", b"", text)
     text = re.sub(rb" (?:fetch|la|exp|cls|size)=[-\w]+", b"", text)
     return text.replace(b" ", b"")
 
