@@ -141,6 +141,9 @@ class Together:
         self.parts = True
 
 
+# Answers that depend on what is stored, and no complaint about a request.
+OF_ITEMS = (rb"(?:(?!\bERROR\r|CLIENT_ERROR (?!cannot)|SERVER_ERROR|\(closed\)|"
+            rb"status=(?:0[34]|8)).)*")
 ME = [(rb"(?<= exp=)-?\d+", b""), (rb" cls=\d+ size=\d+", b"")]  # always different in "me"
 
 LIST = [
@@ -213,7 +216,7 @@ LIST = [
                parts=True, when=lambda s: b"C0" in words(s)),
     Difference("flush-delayed", BUG + ": a delayed flush acts a second early, takes what is stored "
                "in that second with it, and a second one revives what the first has flushed",
-               rb".*", rb".*", rb".*", parts=True, binary=None, when=flushed_otherwise),
+               rb".*", OF_ITEMS, OF_ITEMS, parts=True, binary=None, when=flushed_otherwise),
     Difference("reclaimed-early", OURS + ": memcached with one LRU list first looks for an item "
                "that is over when it needs memory", rb".*", binary=None, when=reclaimed,
                counts=dict.fromkeys(("curr_items", "get_expired", "get_flushed"), ANY)),
@@ -223,7 +226,7 @@ LIST = [
                "closes without a word", rb"\x80.*", rb"(?:\(closed\))?",
                rb"op=.. status=81 .*\(closed\)", parts=True, binary=True, when=short_body),
     Difference("ma-T-lost", BUG + ": T of an ma is lost if the number gets longer",
-               rb".*", rb".*", rb".*", parts=True, binary=None, when=time_lost),
+               rb".*", OF_ITEMS, OF_ITEMS, parts=True, binary=None, when=time_lost),
     Difference("ttl-over", BUG + ": a time to live that is over shows as one near 2^32",
                rb"m[ga] [^\n]*\n", blur=[(rb" t(?:0|[2-4]\d{9})(?=[ \r])", b" t~")]),
     Difference("key-with-line-end", BUG + ": a base64 key of an item that mg or ma has made is "

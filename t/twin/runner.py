@@ -164,8 +164,7 @@ class Runner:
                     pair.shift(step[1])
                 answers = pair.take()
                 now = pair.counters()
-                if b"RESET\r\n" in answers[0].get(name, ()) or \
-                        re.match(rb"\x80\x10\x00\x05.{20}reset", request, re.S):
+                if _reset(request, answers[0].get(name, ())):
                     lost += now[0]["reclaimed"]
                     counts = [dict.fromkeys(c, 0) | {"curr_items": c["curr_items"]} for c in counts]
                 made = Step(name, request, b"".join(before.get(name, ())), _different(answers),
@@ -251,6 +250,13 @@ class Both:
                 return None
             lost.append(name)
         return lost
+
+
+def _reset(request, answers):
+    """True if the counters were put back."""
+    return b"RESET\r\n" in answers or (
+        re.match(rb"\x80\x10\x00\x05.{20}reset", request, re.S) is not None
+        and any(answer.startswith(b"op=10 status=00") for answer in answers))
 
 
 def _alone(step):
