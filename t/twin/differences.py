@@ -240,10 +240,11 @@ LIST = [
                rb"m[ge] [^\n]*\n", blur=[(rb" [hl]\d+", b""), (rb" (?:fetch|la)=\w+", b"")] + ME,
                when=lambda s: re.search(rb"\bm[ga] [^\n]* O\S{32,}", s.past) is not None),
     Difference("wide-flags", BUG + ": client flags from 2^32 on wrap", rb"[^\n]*\n.*", rb".*",
-               rb"(?:CLIENT_ERROR.*)?", parts=True, when=wide_flags),
+               rb"(?:(?:CLIENT_)?ERROR.*)?", parts=True, when=wide_flags),
     Difference("base64-junk", BUG + ": junk behind a base64 key is not looked at",
-               rb"m[sgad] [^\n]*\n.*", rb".*",
-               rb"CLIENT_ERROR (?:error decoding key|invalid or duplicate flag)\r\n.*", parts=True),
+               rb"(?:m[sgad] [^\n]*|me [^ \n]+ b *\r?)\n.*", rb".*",
+               rb"CLIENT_ERROR (?:error decoding key|invalid or duplicate flag|bad command line "
+               rb"format)\r\n.*", parts=True, when=lambda s: b"b" in words(s)[2:]),
     Difference("wide-length", OLD + ": lengths beyond 32 bits wrap", STORAGE, rb".*", rb".*",
                parts=True, when=lambda s: len(words(s)) > 4 and (
                    re.fullmatch(rb"\+?\d{10,}|<cas.*", words(s)[4]) is not None)),
@@ -258,7 +259,7 @@ LIST = [
     Difference("tune-range", OURS + ": the ratio of automove and the shares of lru tune have the "
                "limits that they have as options", rb"(?:slabs automove ratio (?:-|[1-9])|"
                rb"lru tune (?:80|\d+ 0 |0 ))[^\n]*\n", rb"OK\r\n", rb"ERROR\r\n", parts=True),
-    Difference("stats-extstore", OURS + ": there is no extstore", rb"stats extstore\r?\n",
+    Difference("stats-extstore", OURS + ": there is no extstore", rb"stats extstore *\r?\n",
                rb"END\r\n", rb"ERROR\r\n"),
     Difference("ma-quiet-create", OLD + ": answers, in spite of q, that a counter was created",
                rb"ma [^\n]*\n", rb"(?:HD|VA).*", rb"", parts=True,
