@@ -172,6 +172,7 @@ thread_init(struct thread *t, struct workers *all)
     if (e) {
         return e;
     }
+    thread_verbose(t); /* now: the first thread to run need not be the one that logs */
     clients_init(&t->clients, t->worker, &t->loop, all->config.left, all->config.arg);
     ev_timer_init(&t->deadline, thread_on_deadline, WORKERS_GRACE_SECONDS, 0.);
     t->deadline.data = t;
@@ -262,6 +263,7 @@ thread_fini(struct thread *t)
 {
     void *message;
 
+    verbose_end(&t->verbose);
     if (t->mailbox.ring != NULL) {
         while ((message = mailbox_take(&t->mailbox)) != NULL) {
             client_free(t->worker->node, message);
