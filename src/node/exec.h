@@ -1,7 +1,7 @@
 /*
  * exec.h - what the files that execute commands share.
  *
- * Private to execute.c and the exec_ files.  All calls: the worker's thread.
+ * Private to execute.c, observe.c and the exec_ files.  All calls: the worker's thread.
  */
 #pragma once
 #include "node/execute.h"
