@@ -5,6 +5,7 @@ valgrind puts everything at the same addresses and shows every program the same 
 """
 
 import os
+import platform
 
 import callgrind
 import tool
@@ -19,10 +20,17 @@ def workloads():
     return {name: int(ops) for name, ops in rows}
 
 
+def _machine():
+    """The processor, as far as the C library has other code for it."""
+    with open("/proc/cpuinfo") as lines:
+        has_avx2 = " avx2 " in lines.read()
+    return platform.machine() + (" with avx2" if has_avx2 else "")
+
+
 def made_with():
-    """What counts depend on beside our source: compiler, library, flags."""
-    return "%s, %s" % (tool.output([DRIVER, "--made"]).strip(),
-                       os.environ.get("COST_CFLAGS", "unknown flags"))
+    """What counts depend on beside our source."""
+    return "%s, %s, %s" % (tool.output([DRIVER, "--made"]).strip(),
+                           os.environ.get("COST_CFLAGS", "unknown flags"), _machine())
 
 
 def path_of(name):

@@ -1,0 +1,92 @@
+"""The counts that are agreed on, and whether new ones may be told from them."""
+
+LOOSE = 25.  # per cent, for other compilers, libraries and flags than those of the baseline
+
+ADVICE = """
+Too much: find out where it comes from with `make cost COST_PROFILE=WORKLOAD`, on both sides of
+the change.  If it is worth it, say so in the commit that brings a new baseline: `make cost-update`.
+Less than it was: keep it so, with the same command; an old baseline would hide the next loss."""
+
+
+class Row:
+    """One line of the table."""
+
+    def __init__(self, kind, name, count, margin):
+        self.kind = kind
+        self.name = name
+        self.count = count
+        self.margin = margin
+
+
+class Bad(Exception):
+    """The table cannot be read; the text says where."""
+
+
+class Baseline:
+    """A table of counts, and what they were made with."""
+
+    def __init__(self, text):
+        self.made_with = None
+        self.head = []
+        self.rows = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.split()
+            if line.startswith("# made with: "):
+                self.made_with = line.partition(": ")[2]
+            elif line.startswith("#"):
+                self.head.append(line)
+            elif words:
+                try:
+                    kind, name, count, margin = words
+                    self.rows[kind, name] = Row(kind, name, float(count), float(margin))
+                except ValueError as error:
+                    raise Bad("line %d: '%s' is not KIND NAME COUNT MARGIN" % (
+                        number, line)) from error
+        if self.made_with is None:
+            raise Bad("there is no line '# made with: '")
+
+    def update(self, kind, counts, made_with, margin):
+        """Takes counts, by name, for all rows of a kind; rows keep their margins."""
+        self.made_with = made_with
+        kept = {key: row for key, row in self.rows.items() if key[0] != kind}
+        for name, count in counts.items():
+            old = self.rows.get((kind, name))
+            kept[kind, name] = Row(kind, name, count, old.margin if old else margin)
+        self.rows = kept
+
+    def text(self):
+        """The file."""
+        lines = self.head + ["# made with: " + self.made_with]
+        lines += ["%s\t%s\t%.2f\t%g" % (row.kind, row.name, row.count, row.margin)
+                  for row in self.rows.values()]
+        return "\n".join(lines) + "\n"
+
+    def compare(self, kind, counts, made_with):
+        """(lines to be shown, True if all is well) for counts, by name, of a kind."""
+        loose = kind == "instructions" and made_with != self.made_with
+        lines, well = [], True
+        if loose:
+            lines += ["made with    %s" % made_with, "the baseline %s: %g %% more is the limit, and "
+                      "less is no matter" % (self.made_with, LOOSE)]
+        names = [name for row_kind, name in self.rows if row_kind == kind]
+        for name in names + [name for name in counts if name not in names]:
+            row = self.rows.get((kind, name))
+            if row is None or name not in counts:
+                verdict = "not in the baseline" if row is None else "in the baseline, but not counted"
+                lines.append("%-13s %-15s FAILED: %s" % (kind, name, verdict))
+                well = False
+                continue
+            change = 100 * (counts[name] / row.count - 1)
+            verdict = _verdict(change, LOOSE if loose else row.margin, loose)
+            lines.append("%-13s %-15s %9.2f, baseline %9.2f, %+6.1f %%  %s" % (
+                kind, name, counts[name], row.count, change, verdict))
+            well = well and not verdict.startswith("FAILED")
+        return lines, well
+
+
+def _verdict(change, margin, loose):
+    if change > margin:
+        return "FAILED: more than %g %% above" % margin
+    if change < -margin and not loose:
+        return "FAILED: more than %g %% below" % margin
+    return "ok"
