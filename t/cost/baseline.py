@@ -3,9 +3,15 @@
 LOOSE = 25.  # per cent, for other compilers, libraries and flags than those of the baseline
 
 ADVICE = """
-Too much: find out where it comes from with `make cost COST_PROFILE=WORKLOAD`, on both sides of
-the change.  If it is worth it, say so in the commit that brings a new baseline: `make cost-update`.
-Less than it was: keep it so, with the same command; an old baseline would hide the next loss."""
+Too many: `make cost COST_PROFILE=WORKLOAD` shows where the instructions are; look on both sides of
+the change.  If it is worth them, say so in the commit that brings the new baseline, which
+`make cost-update` writes.
+Fewer: keep it so with the same command; an old baseline would hide the next loss."""
+
+
+def number(count):
+    """A count with enough places for the margins."""
+    return "%.1f" % count if count > 100 else "%.4f" % count
 
 
 class Row:
@@ -29,21 +35,26 @@ class Baseline:
         self.made_with = None
         self.head = []
         self.rows = {}
-        for number, line in enumerate(text.splitlines(), 1):
+        for at, line in enumerate(text.splitlines(), 1):
             words = line.split()
             if line.startswith("# made with: "):
                 self.made_with = line.partition(": ")[2]
             elif line.startswith("#"):
                 self.head.append(line)
             elif words:
-                try:
-                    kind, name, count, margin = words
-                    self.rows[kind, name] = Row(kind, name, float(count), float(margin))
-                except ValueError as error:
-                    raise Bad("line %d: '%s' is not KIND NAME COUNT MARGIN" % (
-                        number, line)) from error
+                self._add(words, "line %d: '%s'" % (at, line))
         if self.made_with is None:
             raise Bad("there is no line '# made with: '")
+
+    def _add(self, words, where):
+        try:
+            kind, name, count, margin = words
+            row = Row(kind, name, float(count), float(margin))
+        except ValueError as error:
+            raise Bad("%s is not KIND WORKLOAD COUNT MARGIN" % where) from error
+        if row.count <= 0 or row.margin <= 0:
+            raise Bad("%s: counts and margins are above 0" % where)
+        self.rows[kind, name] = row
 
     def update(self, kind, counts, made_with, margin):
         """Takes counts, by name, for all rows of a kind; rows keep their margins."""
@@ -57,7 +68,7 @@ class Baseline:
     def text(self):
         """The file."""
         lines = self.head + ["# made with: " + self.made_with]
-        lines += ["%s\t%s\t%.2f\t%g" % (row.kind, row.name, row.count, row.margin)
+        lines += ["%s\t%s\t%s\t%g" % (row.kind, row.name, number(row.count), row.margin)
                   for row in self.rows.values()]
         return "\n".join(lines) + "\n"
 
@@ -73,13 +84,13 @@ class Baseline:
             row = self.rows.get((kind, name))
             if row is None or name not in counts:
                 verdict = "not in the baseline" if row is None else "in the baseline, but not counted"
-                lines.append("%-13s %-15s FAILED: %s" % (kind, name, verdict))
+                lines.append("%-12s %-13s FAILED: %s" % (kind, name, verdict))
                 well = False
                 continue
             change = 100 * (counts[name] / row.count - 1)
             verdict = _verdict(change, LOOSE if loose else row.margin, loose)
-            lines.append("%-13s %-15s %9.2f, baseline %9.2f, %+6.1f %%  %s" % (
-                kind, name, counts[name], row.count, change, verdict))
+            lines.append("%-12s %-13s %9s, baseline %9s, %+6.1f %%  %s" % (
+                kind, name, number(counts[name]), number(row.count), change, verdict))
             well = well and not verdict.startswith("FAILED")
         return lines, well
 

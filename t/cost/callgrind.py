@@ -4,7 +4,6 @@ import os
 import re
 
 
-
 class Profile:
     """Instructions by function and source file, and what the functions called cost."""
 

@@ -1,5 +1,5 @@
 /*
- * driver.c - speaks to a node without sockets, for callgrind to count the instructions of.
+ * driver.c - speaks to a node without sockets, so that callgrind can count its instructions.
  *
  * A workload is a table row: what is in the store, and what a client asks in one turn.  All of its
  * requests and their answers are written down before; then they are played, the first two thirds
@@ -10,6 +10,9 @@
  * usage: driver [WORKLOAD...]   (all if none is named; "--list": names and operations;
  *                                "--made": what it was compiled with)
  */
+#if !__has_include(<valgrind/callgrind.h>)
+#error "valgrind is missing (Debian: apt-get install valgrind)"
+#endif
 #include "base/buf.h"
 #include "base/rng.h"
 #include "drive.h"
@@ -366,13 +369,14 @@ static const struct workload workloads[] = {
     { "get-512k", 20, 512 << 10, 1, 10, PICK_ANY, .ask = ask_get },
     { "get-d32", KEYS, VALUE, DEPTH, OPS, PICK_ANY, .ask = ask_get },
     { "get-d32-32b", KEYS, 32, DEPTH, OPS, PICK_ANY, .ask = ask_get },
-    { "get-multi100", KEYS, VALUE, MULTI, OPS, PICK_ANY, .ask = ask_one_of_many, .open = open_multiget,
-      .close = close_multiget },
+    { "get-multi100", KEYS, VALUE, MULTI, OPS, PICK_ANY, .ask = ask_one_of_many,
+      .open = open_multiget, .close = close_multiget },
     { "gat", KEYS, VALUE, 1, OPS, PICK_ANY, .ask = ask_gat },
     { "touch", KEYS, VALUE, 1, OPS, PICK_ANY, .ask = ask_touch },
     { "set", KEYS, VALUE, 1, OPS, PICK_ANY, .ask = ask_set },
     { "set-new", KEYS, VALUE, 1, OPS, PICK_NEW, .ask = ask_set },
-    { "set-evict", ROUNDS * OPS, VALUE, 1, OPS, PICK_NEW, .ask = ask_set, .memory = "memory_limit=2m" },
+    { "set-evict", ROUNDS * OPS, VALUE, 1, OPS, PICK_NEW, .ask = ask_set,
+      .memory = "memory_limit=2m" },
     { "set-4k", KEYS / 10, 4 << 10, 1, OPS / 8, PICK_ANY, .ask = ask_set },
     { "set-512k", 20, 512 << 10, 1, 10, PICK_ANY, .ask = ask_set },
     { "set-d32", KEYS, VALUE, DEPTH, OPS, PICK_ANY, .ask = ask_set },
@@ -381,7 +385,8 @@ static const struct workload workloads[] = {
     { "mg-d32", KEYS, VALUE, DEPTH, OPS, PICK_ANY, .ask = ask_mg },
     { "mg-flags-d32", KEYS, VALUE, DEPTH, OPS, PICK_ANY, .ask = ask_mg_flags },
     { "ms-d32", KEYS, VALUE, DEPTH, OPS, PICK_ANY, .ask = ask_ms },
-    { "bin-getkq32", KEYS, VALUE, DEPTH, OPS, PICK_ANY, .ask = ask_getkq, .close = close_with_noop },
+    { "bin-getkq32", KEYS, VALUE, DEPTH, OPS, PICK_ANY, .ask = ask_getkq,
+      .close = close_with_noop },
     { "bin-set-d32", KEYS, VALUE, DEPTH, OPS, PICK_ANY, .ask = ask_binary_set },
 };
 
@@ -585,6 +590,7 @@ run(const struct workload *w)
     play(&n, session, &script, warm, script.turns);
     CALLGRIND_STOP_INSTRUMENTATION;
     CALLGRIND_DUMP_STATS_AT(w->name);
+    need(!w->memory || drive_metric(&n, M_EVICTIONS) > script.turns, "memory is not full");
     session_free(session);
     script_fini(&fill);
     script_fini(&script);

@@ -10,7 +10,7 @@ import platform
 import callgrind
 import tool
 
-DRIVER = os.path.abspath(os.environ.get("COST_DRIVER", "t/cost/driver"))
+DRIVER = os.path.abspath("t/cost/driver")  # of the build folder
 OUT = os.path.abspath("t/cost/out")  # callgrind's files, to be looked at
 
 

@@ -51,14 +51,17 @@ class NotStarted(Exception):
 
 
 class Server:
-    """One server process.  Use it in a with statement; leaving it checks the exit code."""
+    """One server process.  Use it in a with statement; leaving it checks the exit code.
 
-    def __init__(self, *args, env=None, tcp=True, unix=None, user=True):
+    under is a command that runs the program, such as valgrind, with its options.
+    """
+
+    def __init__(self, *args, env=None, tcp=True, unix=None, user=True, program=PROGRAM, under=()):
         self.dir = tempfile.mkdtemp(prefix="magpie-t-")
         os.chmod(self.dir, 0o777)  # a server that gives up root writes its port file here
         self.unix = unix
         self.ports = {}
-        command = [PROGRAM]
+        command = [*under, program]
         if user and os.geteuid() == 0:
             command += ["-u", "root"]
         if tcp and "-l" not in args:
