@@ -77,13 +77,14 @@ class Baseline:
         loose = kind == "instructions" and made_with != self.made_with
         lines, well = [], True
         if loose:
-            lines += ["made with    %s" % made_with, "the baseline %s: %g %% more is the limit, and "
-                      "less is no matter" % (self.made_with, LOOSE)]
+            lines += ["made with    %s" % made_with,
+                      "the baseline %s" % self.made_with,
+                      "so %g %% more is the limit, and less is no matter" % LOOSE]
         names = [name for row_kind, name in self.rows if row_kind == kind]
         for name in names + [name for name in counts if name not in names]:
             row = self.rows.get((kind, name))
             if row is None or name not in counts:
-                verdict = "not in the baseline" if row is None else "in the baseline, but not counted"
+                verdict = "not in the baseline" if row is None else "not counted any more"
                 lines.append("%-12s %-13s FAILED: %s" % (kind, name, verdict))
                 well = False
                 continue

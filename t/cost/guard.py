@@ -63,7 +63,8 @@ def table():
     tap.is_(made.text(), "# a comment\n# made with: that\ncalls\tget\t3.0000\t5\n"
             "instructions\tset\t5.0000\t3\ninstructions\tnew\t150.0\t4\n",
             "an update keeps margins, and drops what is not counted")
-    for name, text in (("no origin", "calls\tget\t3\t5\n"), ("a short line", TABLE + "calls\tget\n"),
+    for name, text in (("no origin", "calls\tget\t3\t5\n"),
+                       ("a short line", TABLE + "calls\tget\n"),
                        ("no number", TABLE + "calls\tset\tthree\t5\n"),
                        ("no cost", TABLE + "calls\tset\t0\t5\n")):
         try:
