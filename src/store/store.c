@@ -407,14 +407,23 @@ store_prefetch_bucket(const struct store *s, uint64_t hash)
 void
 store_prefetch_item(const struct store *s, uint64_t hash)
 {
-    const struct bucket *b = table_bucket(&s->table, hash);
     uint64_t tag = hash >> SLOT_TAG_SHIFT;
+    const struct bucket *b = table_bucket(&s->table, hash);
 
-    for (int i = 0; i < TABLE_SLOTS; i++) {
-        uint64_t v = slot_load(&b->slot[i]);
-        if (v >> SLOT_TAG_SHIFT == tag) {
-            /* The next line is fetched with it by the hardware. */
-            __builtin_prefetch(slab_item(&s->slab, v & SLOT_HANDLE_MASK));
+    /* Who is beyond the first overflow bucket is rare. */
+    for (int links = 0; b != NULL && links < 2; b = bucket_next(&s->table, b), links++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < TABLE_SLOTS; i++) {
+            uint64_t v = slot_load(&b->slot[i]);
+            if (v >> SLOT_TAG_SHIFT == tag) {
+                const char *it = (const char *)slab_item(&s->slab, v & SLOT_HANDLE_MASK);
+                /* Not every processor fetches the next line by itself, and small items lie across
+                 * two or three. */
+                __builtin_prefetch(it);
+                __builtin_prefetch(it + 64);
+                __builtin_prefetch(it + 128);
+                return;
+            }
         }
     }
 }
