@@ -86,6 +86,19 @@ num_parse_i32(struct slice text, int32_t *ret)
     return true;
 }
 
+static size_t
+digits_count(uint64_t value)
+{
+    for (size_t n = 1;; n += 4, value /= 10000) {
+        if (value < 100) {
+            return n + (value >= 10);
+        }
+        if (value < 10000) {
+            return n + 2 + (value >= 1000);
+        }
+    }
+}
+
 size_t
 num_print_u64(char *out, uint64_t value)
 {
@@ -93,8 +106,7 @@ num_print_u64(char *out, uint64_t value)
                                 "25262728293031323334353637383940414243444546474849"
                                 "50515253545556575859606162636465666768697071727374"
                                 "75767778798081828384858687888990919293949596979899";
-    char              room[NUM_PRINT_MAX];
-    size_t            at = sizeof room;
+    size_t n = digits_count(value), at = n;
 
     /* From the back, two digits a division. */
     while (value >= 100) {
@@ -102,16 +114,14 @@ num_print_u64(char *out, uint64_t value)
 
         value /= 100;
         at -= 2;
-        memcpy(room + at, pairs + pair, 2);
+        memcpy(out + at, pairs + pair, 2);
     }
     if (value >= 10) {
-        at -= 2;
-        memcpy(room + at, pairs + value * 2, 2);
+        memcpy(out, pairs + value * 2, 2);
     } else {
-        room[--at] = (char)('0' + value);
+        *out = (char)('0' + value);
     }
-    memcpy(out, room + at, sizeof room - at);
-    return sizeof room - at;
+    return n;
 }
 
 size_t

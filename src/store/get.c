@@ -16,6 +16,7 @@ struct probe {
     uint32_t seq;
     struct item *item; /* NULL: no such key */
     uint32_t meta;
+    uint32_t key_at; /* meta_key_at(meta) */
 };
 
 /* The item of a slot if it has this key, as far as one can tell without a lock. */
@@ -23,14 +24,15 @@ static bool
 slot_matches(const struct store *s, uint64_t slot, struct slice key, struct probe *p)
 {
     struct item *it = slab_item(&s->slab, slot & SLOT_HANDLE_MASK);
-    uint32_t meta = item_meta(it);
+    uint32_t meta = item_meta(it), key_at = meta_key_at(meta);
 
     if (meta_key_len(meta) != key.len || meta_kind(meta) != ITEM_LINKED ||
-        slab_room(&s->slab, it) < meta_key_at(meta) + key.len || !item_key_is(it, meta, key)) {
+        slab_room(&s->slab, it) < key_at + key.len || !item_key_is(it, key_at, key)) {
         return false;
     }
     p->item = it;
     p->meta = meta;
+    p->key_at = key_at;
     return true;
 }
 
@@ -62,12 +64,13 @@ probe_ok(const struct store *s, uint64_t hash, const struct probe *p)
     return bucket_read_ok(p->bucket, p->seq) && p->bucket == table_bucket(&s->table, hash);
 }
 
-static void
-hit_fill(const struct store_ctx *c, const struct item *it, uint32_t meta, struct store_hit *ret)
+static inline void
+hit_fill(const struct store_ctx *c, const struct item *it, uint32_t meta, uint32_t key_at,
+         struct store_hit *ret)
 {
     const struct store *s = c->store;
     struct item_ext x = item_ext(it, meta);
-    uint64_t own = item_own_cas(it, meta);
+    uint64_t own = meta & ITEM_HAS_CAS ? item_load_word(it, key_at - 8) : 0;
     uint32_t seen = item_seen(it);
 
     ret->value = (struct slice){ NULL, 0 };
@@ -82,7 +85,7 @@ hit_fill(const struct store_ctx *c, const struct item *it, uint32_t meta, struct
     if (meta & ITEM_IS_BIG) {
         ret->class_id = slab_shown_class(&s->slab, it, meta);
     }
-    ret->size = meta_key_at(meta) + meta_key_len(meta) + ret->value_len;
+    ret->size = key_at + meta_key_len(meta) + ret->value_len;
     ret->fetched = (seen & SEEN_FETCHED) != 0;
     ret->stale = (meta & ITEM_STALE) != 0;
     ret->win_sent = (meta & ITEM_WIN_SENT) != 0;
@@ -92,7 +95,9 @@ hit_fill(const struct store_ctx *c, const struct item *it, uint32_t meta, struct
 void
 store_fill_hit(const struct store_ctx *c, const struct item *it, struct store_hit *ret)
 {
-    hit_fill(c, it, item_meta(it), ret);
+    uint32_t meta = item_meta(it);
+
+    hit_fill(c, it, meta, meta_key_at(meta), ret);
 }
 
 /* The seen word after a hit now. */
@@ -176,7 +181,7 @@ get_locked(struct store_ctx *c, struct slice key, uint64_t hash, int options, st
 static bool
 probe_copy(struct store_ctx *c, const struct probe *p, struct store_hit *ret)
 {
-    uint32_t at = meta_key_at(p->meta) + meta_key_len(p->meta);
+    uint32_t at = p->key_at + meta_key_len(p->meta);
 
     if (at + ret->value_len > slab_room(&c->store->slab, p->item)) {
         return false;
@@ -200,7 +205,7 @@ store_get(struct store_ctx *c, struct slice key, uint64_t hash, int options, str
             }
             continue;
         }
-        hit_fill(c, p.item, p.meta, ret);
+        hit_fill(c, p.item, p.meta, p.key_at, ret);
         if (!(options & STORE_NO_VALUE)) {
             if (p.meta & ITEM_IS_BIG) {
                 break;

@@ -1,15 +1,5 @@
 #include "store/item.h"
 
-/* The bytes of a word in memory order, whatever the machine's. */
-static uint64_t
-word_load(const void *p, size_t n)
-{
-    uint64_t w = 0;
-
-    memcpy(&w, p, n);
-    return w;
-}
-
 void
 item_put_bytes(struct item *it, uint32_t at, const void *bytes, size_t n)
 {
@@ -27,7 +17,7 @@ item_put_bytes(struct item *it, uint32_t at, const void *bytes, size_t n)
         at += 8;
     }
     for (; n >= 8; n -= 8, p += 8, at += 8) {
-        item_store_word(it, at, word_load(p, 8));
+        item_store_word(it, at, word_load(p));
     }
     if (n > 0) {
         uint64_t w = item_load_word(it, at);
@@ -43,26 +33,9 @@ item_get_bytes(const struct item *it, uint32_t at, uint32_t n, uint64_t *room)
     uint32_t words = (skew + n + 7) / 8;
     const _Atomic uint64_t *from = item_word(it, at - skew);
 
+#pragma GCC unroll 4
     for (uint32_t i = 0; i < words; i++) {
         room[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
     }
     return (const char *)room + skew;
-}
-
-bool
-item_key_is(const struct item *it, uint32_t meta, struct slice key)
-{
-    const _Atomic uint64_t *w = item_word(it, meta_key_at(meta));
-    const char *p = key.ptr;
-    size_t n = key.len;
-    uint64_t diff = 0;
-
-    for (; n >= 8; n -= 8, p += 8, w++) {
-        diff |= atomic_load_explicit(w, memory_order_relaxed) ^ word_load(p, 8);
-    }
-    if (n > 0) {
-        uint64_t have = atomic_load_explicit(w, memory_order_relaxed);
-        return diff == 0 && memcmp(&have, p, n) == 0;
-    }
-    return diff == 0;
 }

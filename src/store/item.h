@@ -124,12 +124,23 @@ meta_key_len(uint32_t meta)
     return meta & 0xff;
 }
 
+/* For each of the 16 layouts, in four bits, how many words lie before the key: every look-up asks
+ * for that more than once. */
+#define LAYOUT_WORDS_1(i)                                                                      \
+    ((uint64_t)(2 + ((i) & 1) * 2 + ((i) >> 1 & 1) + ((i) >> 2 & 1) + ((i) >> 3 & 1)) << (i) * 4)
+#define LAYOUT_WORDS_4(i) \
+    (LAYOUT_WORDS_1(i) | LAYOUT_WORDS_1((i) + 1) | LAYOUT_WORDS_1((i) + 2) | LAYOUT_WORDS_1((i) + 3))
+#define LAYOUT_WORDS \
+    (LAYOUT_WORDS_4(0) | LAYOUT_WORDS_4(4) | LAYOUT_WORDS_4(8) | LAYOUT_WORDS_4(12))
+static_assert(ITEM_IS_BIG == 1 << 22 && ITEM_HAS_EXT == 1 << 23 && ITEM_HAS_FLAGS == 1 << 24 &&
+                  ITEM_HAS_CAS == 1 << 25,
+              "the bits of a layout are those of LAYOUT_WORDS' index");
+
 /* Bytes before the key. */
 static inline uint32_t
 meta_key_at(uint32_t meta)
 {
-    return 16 + (meta >> 22 & 1) * 16 + (meta >> 23 & 1) * 8 + (meta >> 24 & 1) * 8 +
-           (meta >> 25 & 1) * 8;
+    return (uint32_t)(LAYOUT_WORDS >> (meta >> 20 & 0x3c) & 15) * 8;
 }
 
 static inline uint32_t
@@ -284,5 +295,45 @@ void item_put_bytes(struct item *it, uint32_t at, const void *bytes, size_t n);
  */
 const char *item_get_bytes(const struct item *it, uint32_t at, uint32_t n, uint64_t *room);
 
-/* True if the item's key (whose length was found equal) is key. */
-bool item_key_is(const struct item *it, uint32_t meta, struct slice key);
+/* The bytes of a word in memory order, whatever the machine's. */
+static inline uint64_t
+word_load(const void *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+/* True if the first n bytes of a word, 1 to 7, are those that another ends with. */
+static inline bool
+word_starts_as_ends(uint64_t starts, uint64_t ends, size_t n)
+{
+    unsigned others = 64 - 8 * (unsigned)n;
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return ((starts << others) ^ ends) >> others == 0;
+#else
+    return ((starts >> others) ^ ends) << others == 0;
+#endif
+}
+
+/* True if the item's key, which starts at key_at and whose length was found equal, is key. */
+static inline bool
+item_key_is(const struct item *it, uint32_t key_at, struct slice key)
+{
+    const _Atomic uint64_t *w = item_word(it, key_at);
+    const char *p = key.ptr;
+    size_t n = key.len;
+    uint64_t diff = 0;
+
+    for (; n >= 8; n -= 8, p += 8, w++) {
+        diff |= atomic_load_explicit(w, memory_order_relaxed) ^ word_load(p);
+    }
+    if (n == 0 || diff != 0) {
+        return diff == 0;
+    }
+    uint64_t have = atomic_load_explicit(w, memory_order_relaxed);
+    return key.len >= 8 ? word_starts_as_ends(have, word_load(p + n - 8), n)
+                        : memcmp(&have, p, n) == 0;
+}

@@ -45,6 +45,7 @@ table_init(struct table *t, uint64_t max, unsigned hash_power, struct err_detail
     vm_huge(t->buckets, t->max * sizeof *t->buckets);
     t->overflow_fresh = 1;
     atomic_init(&t->count, start);
+    atomic_init(&t->mask, (UINT64_C(2) << (63 - __builtin_clzll(start))) - 1);
     bytes_add(t, start * sizeof *t->buckets);
     return ERR_OK;
 }
@@ -377,6 +378,9 @@ table_split(struct table *t, uint64_t (*hash_of)(const void *arg, uint64_t handl
         split_count(t, src, count, hash_of, arg, &sp);
         if (split_reserve(t, &sp)) {
             split_move(t, src, &t->buckets[count], count, hash_of, arg, &sp);
+            if ((count & (count - 1)) == 0) {
+                atomic_store_explicit(&t->mask, 2 * count - 1, memory_order_relaxed);
+            }
             atomic_store_explicit(&t->count, count + 1, memory_order_release);
             bytes_add(t, sizeof(struct bucket));
             done = true;

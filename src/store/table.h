@@ -37,6 +37,7 @@ struct table {
     struct bucket *overflow; /* reserved: overflow_max; number 0 is not used */
     uint64_t max, overflow_max;
     _Alignas(64) _Atomic uint64_t count; /* buckets in use */
+    _Atomic uint64_t mask;               /* see table_bucket() */
     _Alignas(64) _Atomic int64_t keys;   /* about; threads report in steps */
     struct spin grow_lock;
     uint64_t committed; /* buckets that are writable */
@@ -72,10 +73,19 @@ table_span(uint64_t index, uint64_t count)
     return index >= half || index + half < count ? 2 * half : half;
 }
 
+/*
+ * table_index() with what it needs of the count at hand: mask is 2^(k+1) - 1 from 2^k + 1 buckets
+ * on.  It is stored when there are 2^k, for which it and the one before come to the same, and so
+ * is never behind the count that is read first; where it is ahead, buckets up to mask / 2 exist.
+ */
 static inline struct bucket *
 table_bucket(const struct table *t, uint64_t hash)
 {
-    return &t->buckets[table_index(hash, atomic_load_explicit(&t->count, memory_order_acquire))];
+    uint64_t count = atomic_load_explicit(&t->count, memory_order_acquire);
+    uint64_t mask = atomic_load_explicit(&t->mask, memory_order_relaxed);
+    uint64_t i = hash & mask;
+
+    return &t->buckets[i < count ? i : i & mask >> 1];
 }
 
 static inline uint64_t

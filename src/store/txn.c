@@ -20,7 +20,7 @@ txn_find(struct store_txn *t)
             }
             struct item *it = slab_item(&s->slab, v & SLOT_HANDLE_MASK);
             uint32_t meta = item_meta(it);
-            if (meta_key_len(meta) == t->key.len && item_key_is(it, meta, t->key)) {
+            if (meta_key_len(meta) == t->key.len && item_key_is(it, meta_key_at(meta), t->key)) {
                 t->slot = &b->slot[i];
                 t->raw = it;
                 return;
