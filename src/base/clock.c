@@ -8,7 +8,7 @@
 static pthread_once_t clock_once = PTHREAD_ONCE_INIT;
 static usec_t         clock_offset; /* wall clock less monotonic clock; set once */
 
-static usec_t
+static nsec_t
 clock_read(clockid_t id)
 {
     struct timespec ts;
@@ -16,20 +16,26 @@ clock_read(clockid_t id)
 
     assert(failed == 0);
     (void)failed;
-    return (usec_t)ts.tv_sec * USEC_PER_SEC + ts.tv_nsec / 1000;
+    return (nsec_t)ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
 static void
 clock_start(void)
 {
-    clock_offset = clock_read(CLOCK_REALTIME) - clock_read(CLOCK_MONOTONIC);
+    clock_offset = (clock_read(CLOCK_REALTIME) - clock_read(CLOCK_MONOTONIC)) / NSEC_PER_USEC;
 }
 
 usec_t
 clock_now(void)
 {
     pthread_once(&clock_once, clock_start);
-    return clock_offset + clock_read(CLOCK_MONOTONIC);
+    return clock_offset + clock_read(CLOCK_MONOTONIC) / NSEC_PER_USEC;
+}
+
+nsec_t
+clock_nsec(void)
+{
+    return clock_read(CLOCK_MONOTONIC);
 }
 
 void

@@ -166,8 +166,7 @@ compare_run(const struct plan *plan, const char *const command[2])
     double *room = calloc(plan->rounds, sizeof *room);
     struct keys keys = { 0 };
     bool ok = rounds && room &&
-              !keys_init(&keys, plan->key_count, plan->key_len, plan->value_min, plan->value_max,
-                         plan->zipf, plan->seed);
+              !keys_init(&keys, &plan->keys);
 
     if (!ok) {
         fputs("magpie-bench: no memory\n", stderr);

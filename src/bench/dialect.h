@@ -11,6 +11,9 @@
 
 enum dialect { DIALECT_TEXT, DIALECT_META, DIALECT_BINARY };
 
+/* What a request does. */
+enum verb { VERB_GET, VERB_SET, VERB_DELETE, VERB_INCR, VERBS };
+
 enum dialect_result {
     DIALECT_ANSWER, /* *ret holds one; *used bytes are behind you */
     DIALECT_MORE,   /* call again with these bytes and more */

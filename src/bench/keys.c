@@ -69,24 +69,22 @@ zipf_rank(const struct keys_zipf *z, uint64_t count, struct rng *r)
 }
 
 err_t
-keys_init(struct keys *k, uint64_t count, size_t name_len, uint32_t value_min, uint32_t value_max,
-          double exponent, uint64_t seed)
+keys_init(struct keys *k, const struct keys_config *c)
 {
-    size_t pattern_len = value_max + OFFSETS + sizeof(uint64_t);
+    size_t pattern_len = c->value_max + OFFSETS + sizeof(uint64_t);
     struct rng r;
 
-    assert(count > 0 && count < SCATTER && value_min <= value_max);
-    assert(name_len >= KEYS_NAME_MIN && name_len <= KEYS_NAME_MAX);
-    *k = (struct keys){ .count = count, .name_len = name_len,
-                        .value_min = value_min, .value_max = value_max };
-    if (exponent > 0) {
-        zipf_init(&k->zipf, exponent, count);
+    assert(c->count > 0 && c->count < SCATTER && c->value_min <= c->value_max);
+    assert(c->name_len >= KEYS_NAME_MIN && c->name_len <= KEYS_NAME_MAX);
+    *k = (struct keys){ .config = *c };
+    if (c->zipf > 0) {
+        zipf_init(&k->zipf, c->zipf, c->count);
     }
     k->pattern = malloc(pattern_len);
     if (!k->pattern) {
         return ERR_NOMEM;
     }
-    rng_init(&r, seed);
+    rng_init(&r, c->seed);
     for (size_t at = 0; at + sizeof(uint64_t) <= pattern_len; at += sizeof(uint64_t)) {
         uint64_t bits = rng_next(&r);
 
@@ -105,18 +103,18 @@ keys_fini(struct keys *k)
 uint64_t
 keys_pick(const struct keys *k, struct rng *r)
 {
-    if (k->zipf.exponent > 0) {
-        return zipf_rank(&k->zipf, k->count, r) * SCATTER % k->count;
+    if (k->config.zipf > 0) {
+        return zipf_rank(&k->zipf, k->config.count, r) * SCATTER % k->config.count;
     }
-    return rng_below(r, k->count);
+    return rng_below(r, k->config.count);
 }
 
 void
 keys_write_name(const struct keys *k, uint64_t id, char *out)
 {
-    memset(out, '0', k->name_len);
+    memset(out, '0', k->config.name_len);
     memcpy(out, NAME_PREFIX, sizeof NAME_PREFIX - 1);
-    for (size_t at = k->name_len; id > 0; id /= 10) {
+    for (size_t at = k->config.name_len; id > 0; id /= 10) {
         out[--at] = (char)('0' + id % 10);
     }
 }
@@ -125,7 +123,7 @@ struct slice
 keys_value(const struct keys *k, uint64_t id)
 {
     uint64_t mix = id_mix(id + 1);
-    uint64_t len = k->value_min + (mix >> 20) % (k->value_max - k->value_min + UINT64_C(1));
+    uint64_t len = k->config.value_min + (mix >> 20) % (k->config.value_max - k->config.value_min + UINT64_C(1));
 
     return slice_of(k->pattern + mix % OFFSETS, (size_t)len);
 }

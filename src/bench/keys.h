@@ -15,23 +15,28 @@
 #define KEYS_NAME_MIN 12 /* bytes of a key */
 #define KEYS_NAME_MAX 250
 
+/* What the keys of a load are like; part of its plan. */
+struct keys_config {
+    uint64_t count;     /* 1..2^31 */
+    size_t   name_len;  /* bytes */
+    uint32_t value_min, value_max; /* bytes */
+    double   zipf;      /* exponent; 0: every key is as likely as the others */
+    uint64_t seed;      /* of the values */
+};
+
 /* Constants of a Zipf distribution; see keys.c. */
 struct keys_zipf {
-    double exponent; /* 0: every key is as likely as the others */
-    double top, bottom, shortcut;
+    double exponent, top, bottom, shortcut;
 };
 
 struct keys {
-    uint64_t         count;
-    size_t           name_len;
-    uint32_t         value_min, value_max; /* bytes */
-    struct keys_zipf zipf;
-    char            *pattern;
+    struct keys_config config;
+    struct keys_zipf   zipf;
+    char              *pattern;
 };
 
-/* count is 1..2^31, value_min <= value_max; exponent as in keys_zipf.  Fails with ERR_NOMEM. */
-MUST_CHECK err_t keys_init(struct keys *k, uint64_t count, size_t name_len, uint32_t value_min,
-                           uint32_t value_max, double exponent, uint64_t seed);
+/* Fails with ERR_NOMEM. */
+MUST_CHECK err_t keys_init(struct keys *k, const struct keys_config *c);
 void keys_fini(struct keys *k);
 
 /* The number of the next key to ask for, 0..count-1. */

@@ -15,18 +15,18 @@
 #define RX_BYTES      (256u << 10)
 #define OUT_MAX       (1u << 20) /* bytes waiting to be sent; then no request is added */
 #define DIAL_TIMEOUT  (5 * USEC_PER_SEC)
-#define SILENCE_MAX   (30 * USEC_PER_SEC) /* without an answer the server counts as hung */
+#define SILENCE_MAX   (30 * NSEC_PER_SEC) /* without an answer the server counts as hung */
 #define PREFILL_CONNECTIONS 4
 #define PREFILL_DEPTH       64
 
 /* A request under way. */
 struct slot {
-    usec_t    start;
+    nsec_t    start;
     uint64_t *ids;   /* room for plan.multi */
     unsigned  count; /* of keys */
     unsigned  next;  /* first key that may still be answered */
     unsigned  hits;
-    bool      is_get;
+    enum verb verb;
 };
 
 struct conn {
@@ -57,7 +57,7 @@ struct load {
     struct slot        *slots;
     char               *rx;
     struct rng          rng;
-    usec_t              now, answered;
+    nsec_t              now, answered;
     uint64_t            fill_next, fill_acked; /* prefill: next key to store, keys stored */
     int                 epoll;
     bool                filling;
@@ -83,7 +83,7 @@ load_count_wrong(struct load *l, uint64_t id, const char *what)
 
     keys_write_name(l->keys, id, name);
     l->result->wrong++;
-    load_complain(l, what, slice_of(name, l->keys->name_len));
+    load_complain(l, what, slice_of(name, l->keys->config.name_len));
 }
 
 static err_t
@@ -101,16 +101,16 @@ slot_choose(struct load *l, struct slot *s)
     const struct plan *p = l->plan;
 
     if (l->filling) {
-        if (l->fill_next == p->key_count) {
+        if (l->fill_next == p->keys.count) {
             return false;
         }
-        s->is_get = false;
+        s->verb = VERB_SET;
         s->ids[0] = l->fill_next++;
     } else {
-        s->is_get = rng_unit(&l->rng) * 100 < p->get_percent;
+        s->verb = rng_unit(&l->rng) * 100 < p->get_percent ? VERB_GET : VERB_SET;
         s->ids[0] = keys_pick(l->keys, &l->rng);
     }
-    s->count = s->is_get ? p->multi : 1;
+    s->count = s->verb == VERB_GET ? p->multi : 1;
     for (unsigned i = 1; i < s->count; i++) {
         s->ids[i] = keys_pick(l->keys, &l->rng);
     }
@@ -124,7 +124,7 @@ static err_t
 conn_fill(struct load *l, struct conn *c)
 {
     const struct plan *p = l->plan;
-    size_t len = l->keys->name_len;
+    size_t len = l->keys->config.name_len;
 
     while (c->used < p->depth && c->out.len - c->sent < OUT_MAX) {
         struct slot *s = &c->slots[(c->first + c->used) % p->depth];
@@ -137,7 +137,7 @@ conn_fill(struct load *l, struct conn *c)
             keys_write_name(l->keys, s->ids[i], l->name_room + i * len);
             l->names[i] = slice_of(l->name_room + i * len, len);
         }
-        ok = s->is_get ? dialect_write_get(p->dialect, &c->out, l->names, s->count)
+        ok = s->verb == VERB_GET ? dialect_write_get(p->dialect, &c->out, l->names, s->count)
                        : dialect_write_set(p->dialect, &c->out, l->names[0],
                                            keys_flags(s->ids[0]), keys_value(l->keys, s->ids[0]));
         if (!ok) {
@@ -187,14 +187,10 @@ slot_finish(struct load *l, struct conn *c)
     struct load_result *r = l->result;
 
     r->requests++;
-    hist_record(&r->latency, (uint64_t)(l->now - s->start));
-    if (s->is_get) {
-        r->gets += s->count;
-        r->hits += s->hits;
-    } else {
-        r->sets++;
-        l->fill_acked++;
-    }
+    r->keys[s->verb] += s->count;
+    r->found[s->verb] += s->verb == VERB_SET ? 1 : s->hits;
+    hist_record(&r->latency[s->verb], (uint64_t)(l->now - s->start));
+    l->fill_acked += s->verb == VERB_SET;
     c->first = (c->first + 1) % l->plan->depth;
     c->used--;
 }
@@ -208,7 +204,7 @@ slot_find(struct load *l, struct slot *s, const struct answer *a, uint64_t *ret)
 
     for (unsigned i = s->next; i < s->count; i++) {
         keys_write_name(l->keys, s->ids[i], name);
-        if (!a->has_key || slice_eq(a->key, slice_of(name, l->keys->name_len))) {
+        if (!a->has_key || slice_eq(a->key, slice_of(name, l->keys->config.name_len))) {
             s->next = i + 1;
             *ret = s->ids[i];
             return true;
@@ -288,8 +284,8 @@ conn_answer(struct load *l, struct conn *c, const struct answer *a)
 {
     struct slot *s = &c->slots[c->first];
 
-    if (c->used == 0 || (a->kind == ANSWER_STORED && s->is_get) ||
-        (a->kind == ANSWER_VALUE && (!s->is_get || s->hits == s->count))) {
+    if (c->used == 0 || (a->kind == ANSWER_STORED && s->verb == VERB_GET) ||
+        (a->kind == ANSWER_VALUE && (s->verb != VERB_GET || s->hits == s->count))) {
         return false;
     }
     if (a->kind == ANSWER_VALUE) {
@@ -357,7 +353,7 @@ conn_receive(struct load *l, struct conn *c)
     if (n == 0) {
         return err_set(l->detail, ERR_IO, "%s: the server closed a connection", l->plan->place);
     }
-    l->now = l->answered = clock_now();
+    l->now = l->answered = clock_nsec();
     in = slice_of(l->rx, kept + (size_t)n);
     e = conn_read(l, c, &in);
     if (e) {
@@ -420,7 +416,7 @@ load_allocate(struct load *l)
     l->slots = calloc(slots, sizeof *l->slots);
     l->ids = calloc(slots * p->multi, sizeof *l->ids);
     l->names = calloc(p->multi, sizeof *l->names);
-    l->name_room = malloc(p->multi * l->keys->name_len);
+    l->name_room = malloc(p->multi * l->keys->config.name_len);
     l->rx = malloc(RX_BYTES);
     for (unsigned i = 0; l->conns && i < p->connections; i++) {
         l->conns[i].fd = -1;
@@ -459,18 +455,18 @@ load_open(struct load *l)
 
 /* Serves connections until the given time, or until everything is stored when filling. */
 static err_t
-load_serve(struct load *l, usec_t until)
+load_serve(struct load *l, nsec_t until)
 {
     struct epoll_event ready[EVENTS];
 
-    while (l->now < until && !(l->filling && l->fill_acked == l->plan->key_count)) {
-        usec_t left = until - l->now < USEC_PER_SEC ? until - l->now : USEC_PER_SEC;
-        int n = epoll_wait(l->epoll, ready, EVENTS, (int)((left + 999) / USEC_PER_MSEC));
+    while (l->now < until && !(l->filling && l->fill_acked == l->plan->keys.count)) {
+        nsec_t left = until - l->now < NSEC_PER_SEC ? until - l->now : NSEC_PER_SEC;
+        int n = epoll_wait(l->epoll, ready, EVENTS, (int)((left + 999999) / 1000000));
 
         if (n < 0 && errno != EINTR) {
             return load_fail(l, "epoll");
         }
-        l->now = clock_now();
+        l->now = clock_nsec();
         for (int i = 0; i < n; i++) {
             err_t e = conn_serve(l, ready[i].data.ptr, ready[i].events);
 
@@ -489,7 +485,7 @@ load_serve(struct load *l, usec_t until)
 static err_t
 load_begin(struct load *l)
 {
-    l->now = l->answered = clock_now();
+    l->now = l->answered = clock_nsec();
     for (unsigned i = 0; i < l->plan->connections; i++) {
         err_t e = conn_fill(l, &l->conns[i]);
 
@@ -545,17 +541,21 @@ static err_t
 load_measure(struct load *l)
 {
     struct load_result *r = l->result;
-    usec_t client, server, client_end, server_end, start;
+    usec_t client, server, client_end, server_end;
+    nsec_t start;
     err_t e = load_meter(l, &client, &server);
 
     /* What goes wrong while warming up is wrong too. */
-    r->requests = r->gets = r->hits = r->sets = 0;
-    hist_clear(&r->latency);
-    start = l->now = clock_now();
-    e = e ? e : load_serve(l, start + l->plan->duration);
+    r->requests = 0;
+    for (int v = 0; v < VERBS; v++) {
+        r->keys[v] = r->found[v] = 0;
+        hist_clear(&r->latency[v]);
+    }
+    start = l->now = clock_nsec();
+    e = e ? e : load_serve(l, start + l->plan->duration * NSEC_PER_USEC);
     e = e ? e : load_meter(l, &client_end, &server_end);
     if (!e) {
-        r->elapsed = clock_now() - start;
+        r->elapsed = clock_nsec() - start;
         r->client_cpu = client_end - client;
         r->server_cpu = l->plan->pid ? server_end - server : -1;
     }
@@ -572,7 +572,7 @@ load_run(const struct plan *p, const struct keys *k, struct load_result *ret, st
     rng_init(&l.rng, p->seed);
     e = load_open(&l);
     e = e ? e : load_begin(&l);
-    e = e ? e : load_serve(&l, l.now + p->warmup);
+    e = e ? e : load_serve(&l, l.now + p->warmup * NSEC_PER_USEC);
     e = e ? e : load_measure(&l);
     load_close(&l);
     return e;

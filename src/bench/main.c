@@ -46,8 +46,7 @@ bench_single(struct plan *plan)
     struct err_detail d = { .text = "no memory" };
     struct keys keys = { 0 };
     int status = EXIT_FAILURE;
-    err_t e = result ? keys_init(&keys, plan->key_count, plan->key_len, plan->value_min,
-                                 plan->value_max, plan->zipf, plan->seed)
+    err_t e = result ? keys_init(&keys, &plan->keys)
                      : ERR_NOMEM;
 
     plan->place = plan->place ? plan->place : PLACE;

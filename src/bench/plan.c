@@ -142,8 +142,8 @@ size_parse(const char *name, const char *text, struct plan *p, struct err_detail
     struct slice min = slice_of(text, dash ? (size_t)(dash - text) : strlen(text));
     struct slice max = dash ? slice_of(dash + 1, strlen(dash + 1)) : min;
 
-    if (!num_parse_u32(min, &p->value_min) || !num_parse_u32(max, &p->value_max) ||
-        p->value_min > p->value_max || p->value_max > VALUE_MAX) {
+    if (!num_parse_u32(min, &p->keys.value_min) || !num_parse_u32(max, &p->keys.value_max) ||
+        p->keys.value_min > p->keys.value_max || p->keys.value_max > VALUE_MAX) {
         return option_bad(name, text, "want BYTES or MIN-MAX, at most 2^30", d);
     }
     return ERR_OK;
@@ -153,6 +153,9 @@ size_parse(const char *name, const char *text, struct plan *p, struct err_detail
 static err_t
 shape_parse(int option, const char *name, const char *text, struct plan *p, struct err_detail *d)
 {
+    uint64_t n = 0;
+    err_t e;
+
     switch (option) {
     case PLAN_PROTOCOL:
         return dialect_parse_name(text, &p->dialect)
@@ -167,13 +170,15 @@ shape_parse(int option, const char *name, const char *text, struct plan *p, stru
     case PLAN_GETS:
         return real_parse(name, text, 100, &p->get_percent, d);
     case PLAN_KEYS:
-        return number_parse(name, text, 1, KEYS_MAX, &p->key_count, d);
+        return number_parse(name, text, 1, KEYS_MAX, &p->keys.count, d);
     case PLAN_KEY_SIZE:
-        return number_parse(name, text, KEYS_NAME_MIN, KEYS_NAME_MAX, &p->key_len, d);
+        e = number_parse(name, text, KEYS_NAME_MIN, KEYS_NAME_MAX, &n, d);
+        p->keys.name_len = (size_t)n;
+        return e;
     case PLAN_VALUE_SIZE:
         return size_parse(name, text, p, d);
     default:
-        return real_parse(name, text, 10, &p->zipf, d);
+        return real_parse(name, text, 10, &p->keys.zipf, d);
     }
 }
 
@@ -189,7 +194,9 @@ run_parse(int option, const char *name, const char *text, struct plan *p, struct
         p->place = text;
         return ERR_OK;
     case PLAN_SEED:
-        return number_parse(name, text, 0, UINT64_MAX, &p->seed, d);
+        e = number_parse(name, text, 0, UINT64_MAX, &p->seed, d);
+        p->keys.seed = p->seed;
+        return e;
     case PLAN_SECONDS:
         e = seconds_parse(name, text, &p->duration, d);
         return e || p->duration > 0 ? e : option_bad(name, text, "want more than 0", d);
@@ -218,9 +225,10 @@ plan_parse(int argc, char **argv, struct plan *ret, int *ret_rest, struct err_de
 {
     struct plan p = {
         .dialect = DIALECT_TEXT, .connections = 50,  .depth = 1,       .multi = 1,
-        .get_percent = 90,       .key_count = 100000, .key_len = 24,   .value_min = 100,
-        .value_max = 100,        .seed = 1,           .prefill = true, .warmup = USEC_PER_SEC,
+        .get_percent = 90, .seed = 1, .prefill = true, .warmup = USEC_PER_SEC,
         .duration = 5 * USEC_PER_SEC, .rounds = 5,
+        .keys = { .count = 100000, .name_len = 24, .value_min = 100, .value_max = 100,
+                  .seed = 1 },
     };
     int option, index = 0;
 
@@ -252,12 +260,12 @@ plan_print(const struct plan *p)
 {
     char choice[32] = "uniform";
 
-    if (p->zipf > 0) {
-        snprintf(choice, sizeof choice, "zipf %.3g", p->zipf);
+    if (p->keys.zipf > 0) {
+        snprintf(choice, sizeof choice, "zipf %.3g", p->keys.zipf);
     }
     printf("%s, %u connections, depth %u, %u key%s a get, %g %% gets, %llu keys (%s), values of "
            "%u..%u bytes%s\n",
            dialect_name(p->dialect), p->connections, p->depth, p->multi, p->multi == 1 ? "" : "s",
-           p->get_percent, (unsigned long long)p->key_count, choice, p->value_min, p->value_max,
+           p->get_percent, (unsigned long long)p->keys.count, choice, p->keys.value_min, p->keys.value_max,
            p->verify ? ", verified" : "");
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "bench/dialect.h"
+#include "bench/keys.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,11 +17,8 @@ struct plan {
     unsigned     depth;       /* requests under way on each connection */
     unsigned     multi;       /* keys of one get */
     double       get_percent; /* share of requests that fetch; the others store */
-    uint64_t     key_count;
-    uint64_t     key_len;     /* bytes */
-    uint32_t     value_min, value_max; /* bytes */
-    double       zipf;        /* exponent, 0: uniform */
-    uint64_t     seed;
+    struct keys_config keys;
+    uint64_t     seed;        /* of choices */
     usec_t       warmup, duration;
     bool         prefill;     /* store every key first */
     bool         verify;      /* compare every value with what was stored */

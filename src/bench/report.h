@@ -9,9 +9,11 @@ struct report_figures {
     double rate;        /* operations per second */
     double server_cost; /* microseconds of the server's CPU per operation; negative: unknown */
     double client_load; /* cores that the load itself kept busy */
-    double p50, p99;    /* latency, microseconds */
+    double hit_ratio;   /* keys found of keys fetched, 0..1; negative: none was fetched */
+    double mean, p50, p90, p99, p999, p9999, max; /* latency of all requests, microseconds */
 };
 
+/* Takes a while (some 10,000 buckets): for the end of a run. */
 struct report_figures report_figures(const struct load_result *r);
 
 /* Several lines. */
