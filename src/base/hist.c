@@ -70,6 +70,23 @@ hist_merge(struct hist *h, const struct hist *from)
     }
 }
 
+static void
+cell_subtract(_Atomic uint64_t *cell, uint64_t n)
+{
+    uint64_t value = cell_get(cell);
+
+    cell_set(cell, value > n ? value - n : 0);
+}
+
+void
+hist_subtract(struct hist *h, const struct hist *earlier)
+{
+    for (size_t i = 0; i < HIST_BUCKETS; i++) {
+        cell_subtract(&h->bucket[i], cell_get(&earlier->bucket[i]));
+    }
+    cell_subtract(&h->sum, cell_get(&earlier->sum));
+}
+
 void
 hist_clear(struct hist *h)
 {

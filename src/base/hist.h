@@ -26,6 +26,11 @@ struct hist {
 void hist_record(struct hist *h, uint64_t value);
 /* Adds from to h; h belongs to the calling thread. */
 void hist_merge(struct hist *h, const struct hist *from);
+/*
+ * Takes away what was in earlier, a former state of h: what was recorded since is left.  No count
+ * falls below 0; the maximum stays that of h.  h belongs to the calling thread.
+ */
+void hist_subtract(struct hist *h, const struct hist *earlier);
 /* Empties h; owner thread. */
 void hist_clear(struct hist *h);
 

@@ -2,15 +2,20 @@
 #include "base/num.h"
 #include "proto/binary.h"
 
-#define LINE_MAX_READ 4096u /* bytes; no answer has a longer line */
+#define OP_GET_BIN    0x00
+#define OP_SET_BIN    0x01
+#define OP_DELETE_BIN 0x04
+#define OP_INCR_BIN   0x05
+#define OP_NOOP       0x0a
+#define OP_GETKQ      0x0d
 
-#define OP_GET_BIN 0x00
-#define OP_SET_BIN 0x01
-#define OP_NOOP    0x0a
-#define OP_GETKQ   0x0d
+#define HEAD_MAX 96u /* bytes of a request beyond its key and value */
 
 static const char *const names[] = {
     [DIALECT_TEXT] = "text", [DIALECT_META] = "meta", [DIALECT_BINARY] = "binary",
+};
+static const char *const verbs[] = {
+    [VERB_GET] = "get", [VERB_SET] = "set", [VERB_DELETE] = "delete", [VERB_INCR] = "incr",
 };
 
 bool
@@ -31,10 +36,43 @@ dialect_name(enum dialect d)
     return names[d];
 }
 
-/* -- requests ---------------------------------------------------------------------------------- */
+bool
+dialect_parse_verb(struct slice name, enum verb *ret)
+{
+    for (unsigned i = 0; i < VERBS; i++) {
+        if (slice_is(name, verbs[i])) {
+            *ret = (enum verb)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *
+dialect_verb(enum verb v)
+{
+    return verbs[v];
+}
+
+/* -- requests: the room is reserved first, so that the pieces can be put without looking ------- */
+
+static inline char *
+put(char *p, const void *bytes, size_t n)
+{
+    memcpy(p, bytes, n);
+    return p + n;
+}
+
+#define PUT_TEXT(p, literal) put(p, literal, sizeof(literal) - 1)
+
+static inline char *
+put_slice(char *p, struct slice s)
+{
+    return put(p, s.ptr, s.len);
+}
 
 static char *
-u32_put(char *p, uint32_t n)
+put_u32(char *p, uint32_t n)
 {
     for (int shift = 24; shift >= 0; shift -= 8) {
         *p++ = (char)(n >> shift);
@@ -42,102 +80,161 @@ u32_put(char *p, uint32_t n)
     return p;
 }
 
-/* A request's header; false: no memory. */
-static bool
-packet_begin(struct buf *out, unsigned opcode, size_t key_len, size_t extra_len, size_t value_len)
+/* A packet's header. */
+static char *
+put_packet(char *p, unsigned opcode, size_t key_len, size_t extra_len, size_t value_len)
 {
     char head[BINARY_HEADER] = { (char)BINARY_REQUEST, (char)opcode, (char)(key_len >> 8),
                                  (char)key_len, (char)extra_len };
 
-    u32_put(head + 8, (uint32_t)(key_len + extra_len + value_len));
-    return buf_add(out, head, sizeof head);
+    put_u32(head + 8, (uint32_t)(key_len + extra_len + value_len));
+    return put(p, head, sizeof head);
+}
+
+/* Where the next request goes; NULL: no memory. */
+static char *
+request_begin(struct buf *out, size_t len)
+{
+    return buf_reserve(out, len) ? out->ptr + out->len : NULL;
 }
 
 static bool
-add_slice(struct buf *out, struct slice s)
+request_end(struct buf *out, const char *p)
 {
-    return buf_add(out, s.ptr, s.len);
+    out->len = (size_t)(p - out->ptr);
+    return true;
 }
 
-static bool
-text_write_get(struct buf *out, const struct slice *keys, unsigned count)
+static char *
+text_put_get(char *p, const struct slice *keys, unsigned count)
 {
-    bool ok = buf_add(out, "get", 3);
-
-    for (unsigned i = 0; i < count && ok; i++) {
-        ok = buf_add(out, " ", 1) && add_slice(out, keys[i]);
+    p = PUT_TEXT(p, "get");
+    for (unsigned i = 0; i < count; i++) {
+        *p++ = ' ';
+        p = put_slice(p, keys[i]);
     }
-    return ok && buf_add(out, "\r\n", 2);
+    return PUT_TEXT(p, "\r\n");
 }
 
-static bool
-meta_write_get(struct buf *out, const struct slice *keys, unsigned count)
+static char *
+meta_put_get(char *p, const struct slice *keys, unsigned count)
 {
-    bool ok = true;
-
-    for (unsigned i = 0; i < count && ok; i++) {
-        ok = buf_add(out, "mg ", 3) && add_slice(out, keys[i]) &&
-             add_slice(out, count > 1 ? SLICE(" f k q v\r\n") : SLICE(" f v\r\n"));
+    for (unsigned i = 0; i < count; i++) {
+        p = put_slice(PUT_TEXT(p, "mg "), keys[i]);
+        p = count > 1 ? PUT_TEXT(p, " f k q v\r\n") : PUT_TEXT(p, " f v\r\n");
     }
-    return ok && (count == 1 || buf_add(out, "mn\r\n", 4));
+    return count > 1 ? PUT_TEXT(p, "mn\r\n") : p;
 }
 
-static bool
-packet_write_get(struct buf *out, const struct slice *keys, unsigned count)
+static char *
+packet_put_get(char *p, const struct slice *keys, unsigned count)
 {
-    bool ok = true;
-
-    for (unsigned i = 0; i < count && ok; i++) {
-        ok = packet_begin(out, count > 1 ? OP_GETKQ : OP_GET_BIN, keys[i].len, 0, 0) &&
-             add_slice(out, keys[i]);
+    for (unsigned i = 0; i < count; i++) {
+        p = put_packet(p, count > 1 ? OP_GETKQ : OP_GET_BIN, keys[i].len, 0, 0);
+        p = put_slice(p, keys[i]);
     }
-    return ok && (count == 1 || packet_begin(out, OP_NOOP, 0, 0, 0));
+    return count > 1 ? put_packet(p, OP_NOOP, 0, 0, 0) : p;
 }
 
 bool
 dialect_write_get(enum dialect d, struct buf *out, const struct slice *keys, unsigned count)
 {
+    size_t len = HEAD_MAX;
+    char *p;
+
+    for (unsigned i = 0; i < count; i++) {
+        len += keys[i].len + BINARY_HEADER;
+    }
+    p = request_begin(out, len);
+    if (!p) {
+        return false;
+    }
     switch (d) {
     case DIALECT_TEXT:
-        return text_write_get(out, keys, count);
+        return request_end(out, text_put_get(p, keys, count));
     case DIALECT_META:
-        return meta_write_get(out, keys, count);
+        return request_end(out, meta_put_get(p, keys, count));
     case DIALECT_BINARY:
         break;
     }
-    return packet_write_get(out, keys, count);
-}
-
-/* " 123" */
-static char *
-number_put(char *p, const char *before, uint64_t n)
-{
-    size_t len = strlen(before);
-
-    memcpy(p, before, len);
-    return p + len + num_print_u64(p + len, n);
+    return request_end(out, packet_put_get(p, keys, count));
 }
 
 bool
 dialect_write_set(enum dialect d, struct buf *out, struct slice key, uint32_t flags,
-                  struct slice value)
+                  uint32_t exptime, struct slice value)
 {
-    char line[3 * NUM_PRINT_MAX], *p = line;
+    char *p = request_begin(out, HEAD_MAX + key.len + value.len);
 
+    if (!p) {
+        return false;
+    }
+    switch (d) {
+    case DIALECT_BINARY:
+        p = put_packet(p, OP_SET_BIN, key.len, 8, value.len);
+        p = put_slice(put_u32(put_u32(p, flags), exptime), key);
+        return request_end(out, put_slice(p, value));
+    case DIALECT_TEXT:
+        p = PUT_TEXT(put_slice(PUT_TEXT(p, "set "), key), " ");
+        p = PUT_TEXT(p + num_print_u64(p, flags), " ");
+        p = PUT_TEXT(p + num_print_u64(p, exptime), " ");
+        p += num_print_u64(p, value.len);
+        break;
+    case DIALECT_META:
+        p = PUT_TEXT(put_slice(PUT_TEXT(p, "ms "), key), " ");
+        p += num_print_u64(p, value.len);
+        if (flags != 0) {
+            p = PUT_TEXT(p, " F");
+            p += num_print_u64(p, flags);
+        }
+        if (exptime != 0) {
+            p = PUT_TEXT(p, " T");
+            p += num_print_u64(p, exptime);
+        }
+        break;
+    }
+    p = put_slice(PUT_TEXT(p, "\r\n"), value);
+    return request_end(out, PUT_TEXT(p, "\r\n"));
+}
+
+bool
+dialect_write_delete(enum dialect d, struct buf *out, struct slice key)
+{
+    char *p = request_begin(out, HEAD_MAX + key.len);
+
+    if (!p) {
+        return false;
+    }
     if (d == DIALECT_BINARY) {
-        u32_put(u32_put(p, flags), 0);
-        return packet_begin(out, OP_SET_BIN, key.len, 8, value.len) && buf_add(out, line, 8) &&
-               add_slice(out, key) && add_slice(out, value);
+        return request_end(out, put_slice(put_packet(p, OP_DELETE_BIN, key.len, 0, 0), key));
     }
-    if (d == DIALECT_TEXT) {
-        p = number_put(number_put(p, " ", flags), " 0 ", value.len);
-    } else {
-        p = number_put(number_put(p, " ", value.len), " F", flags);
+    p = put_slice(d == DIALECT_TEXT ? PUT_TEXT(p, "delete ") : PUT_TEXT(p, "md "), key);
+    return request_end(out, PUT_TEXT(p, "\r\n"));
+}
+
+bool
+dialect_write_incr(enum dialect d, struct buf *out, struct slice key)
+{
+    char *p = request_begin(out, HEAD_MAX + key.len);
+
+    if (!p) {
+        return false;
     }
-    memcpy(p, "\r\n", 2);
-    return add_slice(out, d == DIALECT_TEXT ? SLICE("set ") : SLICE("ms ")) &&
-           add_slice(out, key) && buf_add(out, line, (size_t)(p + 2 - line)) &&
-           add_slice(out, value) && buf_add(out, "\r\n", 2);
+    switch (d) {
+    case DIALECT_BINARY:
+        p = put_packet(p, OP_INCR_BIN, key.len, 20, 0);
+        p = put_u32(put_u32(p, 0), 1);            /* how much */
+        p = put_u32(put_u32(p, 0), 0);            /* the value of a new one */
+        p = put_u32(p, UINT32_MAX);               /* ... which is not wanted */
+        return request_end(out, put_slice(p, key));
+    case DIALECT_TEXT:
+        p = put_slice(PUT_TEXT(p, "incr "), key);
+        return request_end(out, PUT_TEXT(p, " 1\r\n"));
+    case DIALECT_META:
+        break;
+    }
+    p = put_slice(PUT_TEXT(p, "ma "), key);
+    return request_end(out, PUT_TEXT(p, " v\r\n"));
 }
 
 /* -- answers ----------------------------------------------------------------------------------- */
@@ -146,16 +243,17 @@ dialect_write_set(enum dialect d, struct buf *out, struct slice key, uint32_t fl
 static struct slice
 word_take(struct slice *line)
 {
-    const char *blank;
-    struct slice word;
+    const char *p = line->ptr, *end = p + line->len, *word;
 
-    while (line->len > 0 && *line->ptr == ' ') {
-        *line = slice_from(*line, 1);
+    while (p < end && *p == ' ') {
+        p++;
     }
-    blank = memchr(line->ptr, ' ', line->len);
-    word = slice_of(line->ptr, blank ? (size_t)(blank - line->ptr) : line->len);
-    *line = slice_from(*line, word.len);
-    return word;
+    word = p;
+    while (p < end && *p != ' ') {
+        p++;
+    }
+    *line = slice_of(p, (size_t)(end - p));
+    return slice_of(word, (size_t)(p - word));
 }
 
 /* "VALUE key flags bytes" */
@@ -189,38 +287,89 @@ meta_read_value(struct slice line, struct answer *ret)
     }
 }
 
+/* A line that begins a value. */
 static enum dialect_result
-line_read(enum dialect d, struct slice in, bool many, struct answer *ret, size_t *used)
+value_read(enum dialect d, bool many, struct slice line, struct answer *ret)
+{
+    ret->kind = ANSWER_VALUE;
+    ret->ends = d == DIALECT_META && !many;
+    ret->tail = 2;
+    return (d == DIALECT_META ? meta_read_value(line, ret) : text_read_value(line, ret))
+               ? DIALECT_ANSWER
+               : DIALECT_LOST;
+}
+
+/* "VA 2\r\n17\r\n": a counter's value is short, so it is read with its line. */
+static enum dialect_result
+meta_read_number(struct slice line, struct slice in, struct answer *ret, size_t *used)
+{
+    const char *value = in.ptr + *used;
+    size_t left = in.len - *used;
+
+    if (!meta_read_value(line, ret) || ret->value_len > NUM_PRINT_MAX) {
+        return DIALECT_LOST;
+    }
+    if (left < ret->value_len + 2) {
+        return DIALECT_MORE;
+    }
+    *used += ret->value_len + 2;
+    ret->kind = ANSWER_NUMBER;
+    return num_parse_u64(slice_of(value, ret->value_len), &ret->number) &&
+                   memcmp(value + ret->value_len, "\r\n", 2) == 0
+               ? DIALECT_ANSWER
+               : DIALECT_LOST;
+}
+
+/* What a line without a value says. */
+static enum answer_kind
+line_kind(enum dialect d, enum verb verb, struct slice line, struct answer *ret)
+{
+    static const struct {
+        enum dialect     d;
+        const char      *line;
+        enum answer_kind kind;
+    } known[] = {
+        { DIALECT_TEXT, "STORED", ANSWER_DONE },  { DIALECT_TEXT, "DELETED", ANSWER_DONE },
+        { DIALECT_TEXT, "END", ANSWER_END },      { DIALECT_TEXT, "NOT_FOUND", ANSWER_MISS },
+        { DIALECT_META, "HD", ANSWER_DONE },      { DIALECT_META, "EN", ANSWER_MISS },
+        { DIALECT_META, "MN", ANSWER_END },       { DIALECT_META, "NF", ANSWER_MISS },
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (d == known[i].d && slice_is(line, known[i].line)) {
+            return known[i].kind;
+        }
+    }
+    return d == DIALECT_TEXT && verb == VERB_INCR && num_parse_u64(line, &ret->number)
+               ? ANSWER_NUMBER
+               : ANSWER_ERROR;
+}
+
+static enum dialect_result
+line_read(enum dialect d, enum verb verb, bool many, struct slice in, struct answer *ret,
+          size_t *used)
 {
     const char *nl = memchr(in.ptr, '\n', in.len);
-    struct slice line, word;
+    struct slice line, rest, word;
 
     if (!nl) {
-        return in.len > LINE_MAX_READ ? DIALECT_LOST : DIALECT_MORE;
+        return in.len > DIALECT_LINE_MAX ? DIALECT_LOST : DIALECT_MORE;
     }
     *used = (size_t)(nl + 1 - in.ptr);
     line = slice_of(in.ptr, *used >= 2 && nl[-1] == '\r' ? *used - 2 : *used - 1);
+    rest = line;
+    word = word_take(&rest);
+    if (slice_is(word, d == DIALECT_TEXT ? "VALUE" : "VA")) {
+        if (verb == VERB_INCR && d == DIALECT_META) {
+            ret->ends = true;
+            return meta_read_number(rest, in, ret, used);
+        }
+        return value_read(d, many, rest, ret);
+    }
     ret->text = line;
-    ret->ends = true;
-    word = word_take(&line);
-    if (slice_is(word, "VALUE") || slice_is(word, "VA")) {
-        ret->kind = ANSWER_VALUE;
-        ret->ends = word.len == 2 && !many;
-        ret->tail = 2;
-        return (word.len == 2 ? meta_read_value(line, ret) : text_read_value(line, ret))
-                   ? DIALECT_ANSWER
-                   : DIALECT_LOST;
-    }
-    if (slice_is(word, "END") || slice_is(word, "MN")) {
-        ret->kind = ANSWER_END;
-    } else if (slice_is(word, "STORED") || slice_is(word, "HD")) {
-        ret->kind = ANSWER_STORED;
-    } else if (slice_is(word, "EN")) {
-        ret->kind = ANSWER_MISS;
-    } else {
-        ret->kind = ANSWER_ERROR;
-        ret->ends = d == DIALECT_TEXT || !many; /* else the noop is still to come */
-    }
+    ret->kind = line_kind(d, verb, line, ret);
+    /* After an error among many, the noop of the meta protocol is still to come. */
+    ret->ends = ret->kind != ANSWER_ERROR || d == DIALECT_TEXT || !many;
     return DIALECT_ANSWER;
 }
 
@@ -259,9 +408,10 @@ packet_read_value(struct slice in, uint32_t body, struct answer *ret, size_t *us
 }
 
 static enum dialect_result
-packet_read(struct slice in, struct answer *ret, size_t *used)
+packet_read(enum verb verb, struct slice in, struct answer *ret, size_t *used)
 {
     uint32_t body, status;
+    uint8_t opcode;
 
     if (in.len > 0 && (uint8_t)*in.ptr != BINARY_RESPONSE) {
         return DIALECT_LOST;
@@ -269,25 +419,14 @@ packet_read(struct slice in, struct answer *ret, size_t *used)
     if (in.len < BINARY_HEADER) {
         return DIALECT_MORE;
     }
+    opcode = (uint8_t)in.ptr[1];
     body = u32_take(in.ptr + 8);
     status = u32_take(in.ptr + 4) & 0xffff;
-    ret->ends = true;
-    if (status == 0) {
-        switch ((uint8_t)in.ptr[1]) {
-        case OP_GET_BIN:
-        case OP_GETKQ:
-            return packet_read_value(in, body, ret, used);
-        case OP_NOOP:
-            ret->kind = ANSWER_END;
-            break;
-        default:
-            ret->kind = ANSWER_STORED;
-        }
-    } else {
-        ret->kind = status == 1 && (uint8_t)in.ptr[1] == OP_GET_BIN ? ANSWER_MISS : ANSWER_ERROR;
-        ret->ends = (uint8_t)in.ptr[1] != OP_GETKQ; /* its noop is still to come */
+    ret->ends = opcode != OP_GETKQ; /* its noop is still to come */
+    if (status == 0 && (opcode == OP_GET_BIN || opcode == OP_GETKQ)) {
+        return packet_read_value(in, body, ret, used);
     }
-    if (body > LINE_MAX_READ) {
+    if (body > DIALECT_LINE_MAX || (status == 0 && verb == VERB_INCR && body != 8)) {
         return DIALECT_LOST;
     }
     if (in.len < BINARY_HEADER + body) {
@@ -295,13 +434,22 @@ packet_read(struct slice in, struct answer *ret, size_t *used)
     }
     ret->text = slice_of(in.ptr + BINARY_HEADER, body);
     *used = BINARY_HEADER + body;
+    if (status == 0 && verb == VERB_INCR) {
+        ret->kind = ANSWER_NUMBER;
+        ret->number = (uint64_t)u32_take(ret->text.ptr) << 32 | u32_take(ret->text.ptr + 4);
+    } else if (status == 0) {
+        ret->kind = opcode == OP_NOOP ? ANSWER_END : ANSWER_DONE;
+    } else {
+        ret->kind = status == 1 && opcode != OP_GETKQ ? ANSWER_MISS : ANSWER_ERROR;
+    }
     return DIALECT_ANSWER;
 }
 
 enum dialect_result
-dialect_read(enum dialect d, struct slice in, bool many, struct answer *ret, size_t *used)
+dialect_read(enum dialect d, enum verb verb, bool many, struct slice in, struct answer *ret,
+             size_t *used)
 {
     *ret = (struct answer){ 0 };
-    return d == DIALECT_BINARY ? packet_read(in, ret, used)
-                               : line_read(d, in, many, ret, used);
+    return d == DIALECT_BINARY ? packet_read(verb, in, ret, used)
+                               : line_read(d, verb, many, in, ret, used);
 }

@@ -1,85 +1,52 @@
 #include "bench/keys.h"
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_PREFIX "k-"
-#define OFFSETS     UINT64_C(65521) /* places in the pattern where values begin */
+#define PREFIX_LEN 2u
+#define OFFSETS    UINT64_C(65521) /* places in the pattern where values begin */
 /* A prime above any count: neighbours in rank are not neighbours in number. */
-#define SCATTER     UINT64_C(2654435761)
+#define SCATTER    UINT64_C(2654435761)
+#define GOLDEN     UINT64_C(0x9e3779b97f4a7c15)
 
 /* An even mix of the bits of a number. */
 static uint64_t
 id_mix(uint64_t id)
 {
+    id += GOLDEN;
     id = (id ^ (id >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     id = (id ^ (id >> 27)) * UINT64_C(0x94d049bb133111eb);
     return id ^ (id >> 31);
 }
 
-/*
- * Zipf by rejection-inversion: the integral of x^-s is inverted at an even random place, which
- * gives the rank but for a rare correction.  No table, and the same cost for any number of keys.
- */
-static double
-zipf_integral(double s, double x)
+size_t
+keys_name_min(const struct keys_config *c)
 {
-    double power = 1 - s;
+    uint64_t last = (c->count > c->counters ? c->count : c->counters) - 1;
+    size_t len = PREFIX_LEN + 1;
 
-    return fabs(power) < 1e-9 ? log(x) : (pow(x, power) - 1) / power;
-}
-
-static double
-zipf_inverse(double s, double y)
-{
-    double power = 1 - s;
-
-    return fabs(power) < 1e-9 ? exp(y) : pow(1 + y * power, 1 / power);
-}
-
-static void
-zipf_init(struct keys_zipf *z, double exponent, uint64_t count)
-{
-    z->exponent = exponent;
-    z->top = zipf_integral(exponent, 1.5) - 1;
-    z->bottom = zipf_integral(exponent, (double)count + 0.5);
-    z->shortcut = 2 - zipf_inverse(exponent, zipf_integral(exponent, 2.5) - pow(2, -exponent));
-}
-
-/* 1..count, 1 most often. */
-static uint64_t
-zipf_rank(const struct keys_zipf *z, uint64_t count, struct rng *r)
-{
-    for (;;) {
-        double u = z->bottom + rng_unit(r) * (z->top - z->bottom);
-        double x = zipf_inverse(z->exponent, u);
-        double rank = floor(x + 0.5);
-
-        if (rank < 1) {
-            rank = 1;
-        } else if (rank > (double)count) {
-            rank = (double)count;
-        }
-        if (rank - x <= z->shortcut ||
-            u >= zipf_integral(z->exponent, rank + 0.5) - pow(rank, -z->exponent)) {
-            return (uint64_t)rank;
-        }
+    for (; last >= 10; last /= 10) {
+        len++;
     }
+    return len;
 }
 
 err_t
 keys_init(struct keys *k, const struct keys_config *c)
 {
-    size_t pattern_len = c->value_max + OFFSETS + sizeof(uint64_t);
+    size_t pattern_len = c->value_len.max + OFFSETS + sizeof(uint64_t);
     struct rng r;
 
-    assert(c->count > 0 && c->count < SCATTER && c->value_min <= c->value_max);
-    assert(c->name_len >= KEYS_NAME_MIN && c->name_len <= KEYS_NAME_MAX);
+    assert(c->count > 0 && c->count < SCATTER && c->counters > 0 && c->counters < SCATTER);
+    assert(c->name_len.min >= keys_name_min(c) && c->name_len.max <= KEYS_NAME_MAX);
     *k = (struct keys){ .config = *c };
     if (c->zipf > 0) {
         zipf_init(&k->zipf, c->zipf, c->count);
+        zipf_init(&k->zipf_counters, c->zipf, c->counters);
     }
+    dist_table_init(&k->name_len, &c->name_len);
+    dist_table_init(&k->value_len, &c->value_len);
+    dist_table_init(&k->ttl, &c->ttl);
     k->pattern = malloc(pattern_len);
     if (!k->pattern) {
         return ERR_NOMEM;
@@ -100,36 +67,70 @@ keys_fini(struct keys *k)
     k->pattern = NULL;
 }
 
+static uint64_t
+id_pick(const struct keys *k, const struct zipf *z, uint64_t count, struct rng *r)
+{
+    return k->config.zipf > 0 ? zipf_rank(z, r) * SCATTER % count : rng_below(r, count);
+}
+
 uint64_t
 keys_pick(const struct keys *k, struct rng *r)
 {
-    if (k->config.zipf > 0) {
-        return zipf_rank(&k->zipf, k->config.count, r) * SCATTER % k->config.count;
-    }
-    return rng_below(r, k->config.count);
+    return id_pick(k, &k->zipf, k->config.count, r);
 }
 
-void
-keys_write_name(const struct keys *k, uint64_t id, char *out)
+uint64_t
+keys_pick_counter(const struct keys *k, struct rng *r)
 {
-    memset(out, '0', k->config.name_len);
-    memcpy(out, NAME_PREFIX, sizeof NAME_PREFIX - 1);
-    for (size_t at = k->config.name_len; id > 0; id /= 10) {
+    return id_pick(k, &k->zipf_counters, k->config.counters, r);
+}
+
+uint32_t
+keys_pick_ttl(const struct keys *k, struct rng *r)
+{
+    return k->config.ttl.max == 0 ? 0 : dist_pick(&k->ttl, rng_next(r));
+}
+
+/* The prefix and the number, as long as the number wants it. */
+static struct slice
+name_write(const struct keys *k, const char *prefix, uint64_t id, char *out)
+{
+    size_t len = dist_pick(&k->name_len, id_mix(~id));
+
+    memcpy(out, prefix, PREFIX_LEN);
+    memset(out + PREFIX_LEN, '0', len - PREFIX_LEN);
+    for (size_t at = len; id > 0; id /= 10) {
         out[--at] = (char)('0' + id % 10);
     }
+    return slice_of(out, len);
+}
+
+struct slice
+keys_name(const struct keys *k, uint64_t id, char *out)
+{
+    return name_write(k, "k-", id, out);
+}
+
+struct slice
+keys_counter_name(const struct keys *k, uint64_t id, char *out)
+{
+    return name_write(k, "c-", id, out);
+}
+
+struct slice
+keys_value_of(const struct keys *k, uint64_t hash, uint32_t len)
+{
+    return slice_of(k->pattern + id_mix(hash ^ (uint64_t)len << 32) % OFFSETS, len);
 }
 
 struct slice
 keys_value(const struct keys *k, uint64_t id)
 {
-    uint64_t mix = id_mix(id + 1);
-    uint64_t len = k->config.value_min + (mix >> 20) % (k->config.value_max - k->config.value_min + UINT64_C(1));
-
-    return slice_of(k->pattern + mix % OFFSETS, (size_t)len);
+    return keys_value_of(k, id, dist_pick(&k->value_len, id_mix(id)));
 }
 
 uint32_t
-keys_flags(uint64_t id)
+keys_flags(const struct keys *k, uint64_t id)
 {
-    return (uint32_t)id;
+    return k->config.flags ? (uint32_t)id_mix(id) : 0;
 }

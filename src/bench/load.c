@@ -1,579 +1,362 @@
 #include "bench/load.h"
-#include "base/buf.h"
-#include "base/log.h"
+#include "bench/counters.h"
+#include "bench/lane.h"
 #include "bench/process.h"
+#include "bench/progress.h"
 #include "net/dial.h"
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#define EVENTS        256
-#define RX_BYTES      (256u << 10)
-#define OUT_MAX       (1u << 20) /* bytes waiting to be sent; then no request is added */
-#define DIAL_TIMEOUT  (5 * USEC_PER_SEC)
-#define SILENCE_MAX   (30 * NSEC_PER_SEC) /* without an answer the server counts as hung */
+#define PORT                11211
+#define DIAL_TIMEOUT        (5 * USEC_PER_SEC)
 #define PREFILL_CONNECTIONS 4
 #define PREFILL_DEPTH       64
 
-/* A request under way. */
-struct slot {
-    nsec_t    start;
-    uint64_t *ids;   /* room for plan.multi */
-    unsigned  count; /* of keys */
-    unsigned  next;  /* first key that may still be answered */
-    unsigned  hits;
-    enum verb verb;
-};
-
-struct conn {
-    int         fd;
-    bool        waits_out; /* epoll watches for room */
-    struct buf  out;
-    size_t      sent;
-    struct buf  rest;      /* an answer that is not whole yet */
-    struct slot *slots;    /* ring of plan.depth */
-    unsigned    first, used;
-    uint32_t    value_left, tail_left; /* bytes of the value being received */
-    uint64_t    id;        /* verify: of the value's key */
-    const char *expected;  /* verify: what value_left bytes must be; NULL: not compared */
-    bool        value_wrong;
-    bool        in_value;
-    bool        ends;      /* the request is over when the value is */
-};
-
 struct load {
     const struct plan  *plan;
-    const struct keys  *keys;
-    struct load_result *result;
-    struct err_detail  *detail;
-    struct conn        *conns;
-    struct slice       *names;  /* room for plan.multi keys of a request */
-    char               *name_room;
-    uint64_t           *ids;
-    struct slot        *slots;
-    char               *rx;
-    struct rng          rng;
-    nsec_t              now, answered;
-    uint64_t            fill_next, fill_acked; /* prefill: next key to store, keys stored */
-    int                 epoll;
-    bool                filling;
+    struct lane_team    team;
+    struct lane        *lanes;
+    unsigned            opened, started; /* of lanes */
+    struct counters     counters;
+    int                *idle;
+    unsigned            idle_count;
+    struct progress     progress;
+    usec_t              client_cpu, server_cpu; /* when measuring began; then, how much it was */
 };
 
-/* -- complaints ------------------------------------------------------------------------------- */
+/* -- interruption ------------------------------------------------------------------------------ */
 
+static volatile sig_atomic_t interrupt_wanted;
+static volatile sig_atomic_t interrupt_fd = -1; /* stop_fd of the load under way */
+
+void
+load_interrupt(void)
+{
+    int fd = (int)interrupt_fd;
+
+    interrupt_wanted = 1;
+    if (fd >= 0) {
+        eventfd_write(fd, 1);
+    }
+}
+
+/* -- the parts of a load ----------------------------------------------------------------------- */
+
+/* As many descriptors as we may have: thousands of connections are a usual thing here. */
 static void
-load_complain(struct load *l, const char *what, struct slice about)
+descriptors_allow(void)
 {
-    if (l->result->complaint[0] == '\0') {
-        char quoted[LOG_QUOTE_MAX];
+    struct rlimit r;
 
-        snprintf(l->result->complaint, sizeof l->result->complaint, "%s: %s", what,
-                 log_quote(about, quoted));
-    }
-}
-
-static void
-load_count_wrong(struct load *l, uint64_t id, const char *what)
-{
-    char name[KEYS_NAME_MAX];
-
-    keys_write_name(l->keys, id, name);
-    l->result->wrong++;
-    load_complain(l, what, slice_of(name, l->keys->config.name_len));
-}
-
-static err_t
-load_fail(struct load *l, const char *what)
-{
-    return err_set(l->detail, ERR_IO, "%s: %s: %s", l->plan->place, what, strerror(errno));
-}
-
-/* -- requests --------------------------------------------------------------------------------- */
-
-/* Chooses what the next request is about; false: there is none. */
-static bool
-slot_choose(struct load *l, struct slot *s)
-{
-    const struct plan *p = l->plan;
-
-    if (l->filling) {
-        if (l->fill_next == p->keys.count) {
-            return false;
-        }
-        s->verb = VERB_SET;
-        s->ids[0] = l->fill_next++;
-    } else {
-        s->verb = rng_unit(&l->rng) * 100 < p->get_percent ? VERB_GET : VERB_SET;
-        s->ids[0] = keys_pick(l->keys, &l->rng);
-    }
-    s->count = s->verb == VERB_GET ? p->multi : 1;
-    for (unsigned i = 1; i < s->count; i++) {
-        s->ids[i] = keys_pick(l->keys, &l->rng);
-    }
-    s->next = s->hits = 0;
-    s->start = l->now;
-    return true;
-}
-
-/* Adds requests until depth are under way. */
-static err_t
-conn_fill(struct load *l, struct conn *c)
-{
-    const struct plan *p = l->plan;
-    size_t len = l->keys->config.name_len;
-
-    while (c->used < p->depth && c->out.len - c->sent < OUT_MAX) {
-        struct slot *s = &c->slots[(c->first + c->used) % p->depth];
-        bool ok;
-
-        if (!slot_choose(l, s)) {
-            break;
-        }
-        for (unsigned i = 0; i < s->count; i++) {
-            keys_write_name(l->keys, s->ids[i], l->name_room + i * len);
-            l->names[i] = slice_of(l->name_room + i * len, len);
-        }
-        ok = s->verb == VERB_GET ? dialect_write_get(p->dialect, &c->out, l->names, s->count)
-                       : dialect_write_set(p->dialect, &c->out, l->names[0],
-                                           keys_flags(s->ids[0]), keys_value(l->keys, s->ids[0]));
-        if (!ok) {
-            return err_set(l->detail, ERR_NOMEM, "no memory for requests");
-        }
-        c->used++;
-    }
-    return ERR_OK;
-}
-
-static err_t
-conn_watch(struct load *l, struct conn *c, bool out)
-{
-    struct epoll_event ev = { .events = EPOLLIN | (out ? EPOLLOUT : 0u), .data.ptr = c };
-
-    if (out == c->waits_out) {
-        return ERR_OK;
-    }
-    c->waits_out = out;
-    return epoll_ctl(l->epoll, EPOLL_CTL_MOD, c->fd, &ev) == 0 ? ERR_OK : load_fail(l, "epoll");
-}
-
-/* Sends what there is, as far as it goes. */
-static err_t
-conn_send(struct load *l, struct conn *c)
-{
-    while (c->sent < c->out.len) {
-        ssize_t n = send(c->fd, c->out.ptr + c->sent, c->out.len - c->sent, MSG_NOSIGNAL);
-
-        if (n < 0) {
-            return errno == EAGAIN || errno == EINTR ? conn_watch(l, c, true)
-                                                     : load_fail(l, "send()");
-        }
-        c->sent += (size_t)n;
-    }
-    c->out.len = c->sent = 0;
-    return conn_watch(l, c, false);
-}
-
-/* -- answers ---------------------------------------------------------------------------------- */
-
-/* The oldest request is answered. */
-static void
-slot_finish(struct load *l, struct conn *c)
-{
-    struct slot *s = &c->slots[c->first];
-    struct load_result *r = l->result;
-
-    r->requests++;
-    r->keys[s->verb] += s->count;
-    r->found[s->verb] += s->verb == VERB_SET ? 1 : s->hits;
-    hist_record(&r->latency[s->verb], (uint64_t)(l->now - s->start));
-    l->fill_acked += s->verb == VERB_SET;
-    c->first = (c->first + 1) % l->plan->depth;
-    c->used--;
-}
-
-/* Finds the key of a value among those asked for, which are answered in order; false: it is not
- * there. */
-static bool
-slot_find(struct load *l, struct slot *s, const struct answer *a, uint64_t *ret)
-{
-    char name[KEYS_NAME_MAX];
-
-    for (unsigned i = s->next; i < s->count; i++) {
-        keys_write_name(l->keys, s->ids[i], name);
-        if (!a->has_key || slice_eq(a->key, slice_of(name, l->keys->config.name_len))) {
-            s->next = i + 1;
-            *ret = s->ids[i];
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A value begins. */
-static void
-conn_value(struct load *l, struct conn *c, struct slot *s, const struct answer *a)
-{
-    struct slice want;
-    uint64_t id;
-
-    c->in_value = true;
-    c->value_left = a->value_len;
-    c->tail_left = a->tail;
-    c->ends = a->ends;
-    c->expected = NULL;
-    c->value_wrong = false;
-    s->hits++;
-    if (!l->plan->verify) {
-        return;
-    }
-    if (!slot_find(l, s, a, &id)) {
-        l->result->wrong++;
-        load_complain(l, "a key that was not asked for", a->key);
-        return;
-    }
-    want = keys_value(l->keys, id);
-    if (want.len != a->value_len) {
-        load_count_wrong(l, id, "wrong length");
-    } else if (a->flags != keys_flags(id)) {
-        load_count_wrong(l, id, "wrong flags");
-    } else {
-        c->id = id;
-        c->expected = want.ptr;
-    }
-}
-
-/* Goes on with a value; true: it is whole, and what is left of in is behind it. */
-static bool
-conn_value_more(struct load *l, struct conn *c, struct slice *in)
-{
-    size_t n = c->value_left < in->len ? c->value_left : in->len;
-
-    if (c->expected) {
-        if (memcmp(in->ptr, c->expected, n) != 0 && !c->value_wrong) {
-            c->value_wrong = true;
-            load_count_wrong(l, c->id, "wrong bytes");
-        }
-        c->expected += n;
-    }
-    c->value_left -= (uint32_t)n;
-    *in = slice_from(*in, n);
-    n = c->tail_left < in->len ? c->tail_left : in->len;
-    if (l->plan->verify && memcmp(in->ptr, &"\r\n"[2 - c->tail_left], n) != 0) {
-        l->result->wrong++;
-        load_complain(l, "no line end behind a value", slice_of(in->ptr, n));
-    }
-    c->tail_left -= (uint32_t)n;
-    *in = slice_from(*in, n);
-    if (c->value_left > 0 || c->tail_left > 0) {
-        return false;
-    }
-    c->in_value = false;
-    if (c->ends) {
-        slot_finish(l, c);
-    }
-    return true;
-}
-
-/* One answer, of which a value may follow; false: it fits no request. */
-static bool
-conn_answer(struct load *l, struct conn *c, const struct answer *a)
-{
-    struct slot *s = &c->slots[c->first];
-
-    if (c->used == 0 || (a->kind == ANSWER_STORED && s->verb == VERB_GET) ||
-        (a->kind == ANSWER_VALUE && (s->verb != VERB_GET || s->hits == s->count))) {
-        return false;
-    }
-    if (a->kind == ANSWER_VALUE) {
-        conn_value(l, c, s, a);
-        return true;
-    }
-    if (a->kind == ANSWER_ERROR) {
-        l->result->errors++;
-        load_complain(l, "an error", a->text);
-    }
-    if (a->ends) {
-        slot_finish(l, c);
-    }
-    return true;
-}
-
-/* Works through the bytes received; *in keeps what is no whole answer. */
-static err_t
-conn_read(struct load *l, struct conn *c, struct slice *in)
-{
-    for (;;) {
-        struct answer a;
-        char quoted[LOG_QUOTE_MAX];
-        size_t used = 0;
-        bool many;
-
-        if (c->in_value && !conn_value_more(l, c, in)) {
-            return ERR_OK;
-        }
-        if (in->len == 0) {
-            return ERR_OK;
-        }
-        many = c->used > 0 && c->slots[c->first].count > 1;
-        switch (dialect_read(l->plan->dialect, *in, many, &a, &used)) {
-        case DIALECT_MORE:
-            return ERR_OK;
-        case DIALECT_ANSWER:
-            if (conn_answer(l, c, &a)) {
-                break;
-            }
-            /* fall through */
-        case DIALECT_LOST:
-            return err_set(l->detail, ERR_CORRUPT, "%s: unexpected answer: %s", l->plan->place,
-                           log_quote(*in, quoted));
-        }
-        *in = slice_from(*in, used);
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &r); /* else connecting says what is missing */
     }
 }
 
 static err_t
-conn_receive(struct load *l, struct conn *c)
-{
-    size_t kept = c->rest.len;
-    struct slice in;
-    ssize_t n;
-    err_t e;
-
-    if (kept > 0) {
-        memcpy(l->rx, c->rest.ptr, kept);
-    }
-    n = recv(c->fd, l->rx + kept, RX_BYTES - kept, 0);
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR ? ERR_OK : load_fail(l, "recv()");
-    }
-    if (n == 0) {
-        return err_set(l->detail, ERR_IO, "%s: the server closed a connection", l->plan->place);
-    }
-    l->now = l->answered = clock_nsec();
-    in = slice_of(l->rx, kept + (size_t)n);
-    e = conn_read(l, c, &in);
-    if (e) {
-        return e;
-    }
-    c->rest.len = 0;
-    return in.len == 0 || buf_add(&c->rest, in.ptr, in.len)
-               ? ERR_OK
-               : err_set(l->detail, ERR_NOMEM, "no memory for answers");
-}
-
-/* Whatever the socket is ready for. */
-static err_t
-conn_serve(struct load *l, struct conn *c, uint32_t events)
+idle_open(struct load *l, struct err_detail *d)
 {
     err_t e = ERR_OK;
 
-    if (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) {
-        e = conn_receive(l, c);
+    l->idle = calloc(l->plan->idle + 1u, sizeof *l->idle);
+    if (!l->idle) {
+        return err_set(d, ERR_NOMEM, "no memory for idle connections");
     }
-    if (!e && c->waits_out) {
-        e = conn_send(l, c);
+    while (l->idle_count < l->plan->idle && !e) {
+        e = dial_connect(l->plan->place, PORT, DIAL_TIMEOUT, &l->idle[l->idle_count], d);
+        l->idle_count += !e;
     }
-    if (!e) {
-        e = conn_fill(l, c);
-    }
-    return e || c->waits_out ? e : conn_send(l, c);
+    return e;
 }
 
-/* -- the load --------------------------------------------------------------------------------- */
+/* Everything is there and connected, and nothing is asked yet. */
+static err_t
+load_open(struct load *l, struct err_detail *d)
+{
+    struct lane_team *team = &l->team;
+    err_t e;
+
+    descriptors_allow();
+    team->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    team->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (team->stop_fd < 0 || team->done_fd < 0) {
+        return err_set(d, ERR_IO, "eventfd(): %s", strerror(errno));
+    }
+    interrupt_fd = team->stop_fd;
+    if (interrupt_wanted) {
+        eventfd_write(team->stop_fd, 1);
+    }
+    if (l->plan->verify && l->plan->share[VERB_INCR] > 0 && !l->team.fills) {
+        if (counters_init(&l->counters, l->plan->keys.counters)) {
+            return err_set(d, ERR_NOMEM, "no memory for counters");
+        }
+        team->counters = &l->counters;
+    }
+    e = idle_open(l, d);
+    l->lanes = calloc(team->count, sizeof *l->lanes);
+    if (!e && !l->lanes) {
+        e = err_set(d, ERR_NOMEM, "no memory for threads");
+    }
+    while (!e && l->opened < team->count) {
+        struct lane *lane = &l->lanes[l->opened];
+
+        e = lane_open(lane, team, l->opened++);
+        if (e) {
+            *d = lane->detail;
+        }
+    }
+    return e;
+}
 
 static void
 load_close(struct load *l)
 {
-    for (unsigned i = 0; l->conns && i < l->plan->connections; i++) {
-        if (l->conns[i].fd >= 0) {
-            close(l->conns[i].fd);
-        }
-        buf_free(&l->conns[i].out);
-        buf_free(&l->conns[i].rest);
+    interrupt_fd = -1;
+    for (unsigned i = 0; i < l->opened; i++) {
+        lane_close(&l->lanes[i]);
     }
-    if (l->epoll >= 0) {
-        close(l->epoll);
+    for (unsigned i = 0; i < l->idle_count; i++) {
+        close(l->idle[i]);
     }
-    free(l->conns);
-    free(l->slots);
-    free(l->ids);
-    free(l->names);
-    free(l->name_room);
-    free(l->rx);
+    if (l->team.stop_fd >= 0) {
+        close(l->team.stop_fd);
+    }
+    if (l->team.done_fd >= 0) {
+        close(l->team.done_fd);
+    }
+    counters_fini(&l->counters);
+    free(l->idle);
+    free(l->lanes);
 }
 
-static err_t
-load_allocate(struct load *l)
-{
-    const struct plan *p = l->plan;
-    size_t slots = (size_t)p->connections * p->depth;
-
-    l->conns = calloc(p->connections, sizeof *l->conns);
-    l->slots = calloc(slots, sizeof *l->slots);
-    l->ids = calloc(slots * p->multi, sizeof *l->ids);
-    l->names = calloc(p->multi, sizeof *l->names);
-    l->name_room = malloc(p->multi * l->keys->config.name_len);
-    l->rx = malloc(RX_BYTES);
-    for (unsigned i = 0; l->conns && i < p->connections; i++) {
-        l->conns[i].fd = -1;
-    }
-    if (!l->conns || !l->slots || !l->ids || !l->names || !l->name_room || !l->rx) {
-        return err_set(l->detail, ERR_NOMEM, "no memory for %u connections", p->connections);
-    }
-    for (size_t i = 0; i < slots; i++) {
-        l->slots[i].ids = l->ids + i * p->multi;
-    }
-    return ERR_OK;
-}
+/* -- while the threads run --------------------------------------------------------------------- */
 
 static err_t
-load_open(struct load *l)
+lanes_start(struct load *l, struct err_detail *d)
 {
-    err_t e = load_allocate(l);
+    sigset_t all, before;
+    err_t e = ERR_OK;
 
-    l->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!e && l->epoll < 0) {
-        e = load_fail(l, "epoll");
-    }
-    for (unsigned i = 0; !e && i < l->plan->connections; i++) {
-        struct conn *c = &l->conns[i];
-        struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
+    sigfillset(&all); /* signals are for the thread that waits */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (unsigned i = 0; i < l->team.count && !e; i++) {
+        int error = pthread_create(&l->lanes[i].thread, NULL, lane_run, &l->lanes[i]);
 
-        c->slots = l->slots + (size_t)i * l->plan->depth;
-        e = dial_connect(l->plan->place, 11211, DIAL_TIMEOUT, &c->fd, l->detail);
-        if (!e && (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0 ||
-                   epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &ev) != 0)) {
-            e = load_fail(l, "a connection");
+        if (error != 0) {
+            e = err_set(d, ERR_IO, "a thread: %s", strerror(error));
+        } else {
+            l->started++;
         }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (e) {
+        eventfd_write(l->team.stop_fd, 1);
     }
     return e;
 }
 
-/* Serves connections until the given time, or until everything is stored when filling. */
-static err_t
-load_serve(struct load *l, nsec_t until)
+/* Waits until then; true if all threads are over before. */
+static bool
+lanes_wait(const struct load *l, nsec_t until, unsigned *over)
 {
-    struct epoll_event ready[EVENTS];
+    while (*over < l->started) {
+        nsec_t now = clock_nsec(), left = until - now;
+        struct pollfd p = { .fd = l->team.done_fd, .events = POLLIN };
+        eventfd_t n;
 
-    while (l->now < until && !(l->filling && l->fill_acked == l->plan->keys.count)) {
-        nsec_t left = until - l->now < NSEC_PER_SEC ? until - l->now : NSEC_PER_SEC;
-        int n = epoll_wait(l->epoll, ready, EVENTS, (int)((left + 999999) / 1000000));
-
-        if (n < 0 && errno != EINTR) {
-            return load_fail(l, "epoll");
+        if (left <= 0) {
+            return false;
         }
-        l->now = clock_nsec();
-        for (int i = 0; i < n; i++) {
-            err_t e = conn_serve(l, ready[i].data.ptr, ready[i].events);
-
-            if (e) {
-                return e;
-            }
-        }
-        if (l->now - l->answered > SILENCE_MAX) {
-            return err_set(l->detail, ERR_TIMEOUT, "%s: no answer for 30 s", l->plan->place);
+        left = left < NSEC_PER_SEC ? left : NSEC_PER_SEC;
+        if (poll(&p, 1, (int)(left / 1000000) + 1) > 0 && eventfd_read(p.fd, &n) == 0) {
+            *over += (unsigned)n;
         }
     }
-    return ERR_OK;
+    return true;
 }
 
-/* The first requests. */
+/* Reads the clocks of both sides; what they show more than at the last time. */
 static err_t
-load_begin(struct load *l)
+load_meter(struct load *l, struct err_detail *d)
 {
-    l->now = l->answered = clock_nsec();
-    for (unsigned i = 0; i < l->plan->connections; i++) {
-        err_t e = conn_fill(l, &l->conns[i]);
-
-        e = e ? e : conn_send(l, &l->conns[i]);
-        if (e) {
-            return e;
-        }
-    }
-    return ERR_OK;
-}
-
-err_t
-load_prefill(const struct plan *p, const struct keys *k, struct err_detail *d)
-{
-    struct plan plan = *p;
-    struct load_result *result = calloc(1, sizeof *result);
-    struct load l = { .plan = &plan, .keys = k, .result = result, .detail = d, .epoll = -1,
-                      .filling = true };
-    err_t e;
-
-    if (!result) {
-        return err_set(d, ERR_NOMEM, "no memory");
-    }
-    plan.connections = PREFILL_CONNECTIONS;
-    plan.depth = PREFILL_DEPTH;
-    plan.multi = 1;
-    e = load_open(&l);
-    e = e ? e : load_begin(&l);
-    e = e ? e : load_serve(&l, INT64_MAX);
-    if (!e && result->errors > 0) {
-        e = err_set(d, ERR_IO, "%s: %llu keys were not stored: %s", p->place,
-                    (unsigned long long)result->errors, result->complaint);
-    }
-    load_close(&l);
-    free(result);
-    return e;
-}
-
-/* Reads the clocks of both sides. */
-static err_t
-load_meter(struct load *l, usec_t *client, usec_t *server)
-{
-    usec_t user, system;
+    usec_t user, system, server = 0;
+    err_t e = l->plan->pid ? process_cpu(l->plan->pid, &server, d) : ERR_OK;
 
     clock_cpu(&user, &system);
-    *client = user + system;
-    *server = 0;
-    return l->plan->pid ? process_cpu(l->plan->pid, server, l->detail) : ERR_OK;
+    l->client_cpu = user + system - l->client_cpu;
+    l->server_cpu = server - l->server_cpu;
+    return e;
 }
 
-/* The measured part, with warm-up behind it. */
-static err_t
-load_measure(struct load *l)
+static void
+progress_make(struct load *l, const char *phase)
 {
-    struct load_result *r = l->result;
-    usec_t client, server, client_end, server_end;
-    nsec_t start;
-    err_t e = load_meter(l, &client, &server);
+    struct load_result *sum = calloc(1, sizeof *sum);
 
-    /* What goes wrong while warming up is wrong too. */
-    r->requests = 0;
-    for (int v = 0; v < VERBS; v++) {
-        r->keys[v] = r->found[v] = 0;
-        hist_clear(&r->latency[v]);
+    for (unsigned i = 0; sum && i < l->started; i++) {
+        result_merge(sum, &l->lanes[i].result);
     }
-    start = l->now = clock_nsec();
-    e = e ? e : load_serve(l, start + l->plan->duration * NSEC_PER_USEC);
-    e = e ? e : load_meter(l, &client_end, &server_end);
+    if (sum) {
+        progress_print(&l->progress, phase, clock_nsec() - l->team.begin, sum);
+    }
+    free(sum);
+}
+
+/* Waits for the end of a phase; prints how it goes on. */
+static bool
+phase_wait(struct load *l, const char *phase, nsec_t until, unsigned *over)
+{
+    nsec_t mark = clock_nsec();
+
+    for (;;) {
+        mark += NSEC_PER_SEC;
+        if (lanes_wait(l, mark < until ? mark : until, over)) {
+            return true;
+        }
+        if (mark >= until) {
+            return false;
+        }
+        if (l->plan->progress) {
+            progress_make(l, phase);
+        }
+    }
+}
+
+/* From the first request to the last answer. */
+static err_t
+load_watch(struct load *l, struct err_detail *d)
+{
+    unsigned over = 0;
+    err_t e;
+
+    if (l->team.measure > l->team.begin) {
+        (void)phase_wait(l, "warm-up", l->team.measure, &over);
+    }
+    e = load_meter(l, d);
+    if (e) {
+        eventfd_write(l->team.stop_fd, 1);
+    }
+    (void)phase_wait(l, "measured", LANE_FOR_EVER, &over);
+    return e ? e : load_meter(l, d);
+}
+
+/* Runs the threads; their results are then complete. */
+static err_t
+load_make(struct load *l, struct err_detail *d)
+{
+    const struct plan *p = l->plan;
+    struct lane_team *team = &l->team;
+    err_t e;
+
+    team->begin = clock_nsec();
+    team->measure = team->begin + p->warmup * NSEC_PER_USEC;
+    team->end = p->duration > 0 ? team->measure + p->duration * NSEC_PER_USEC : LANE_FOR_EVER;
+    e = lanes_start(l, d);
+    e = e ? e : load_watch(l, d);
+    for (unsigned i = 0; i < l->started; i++) {
+        pthread_join(l->lanes[i].thread, NULL);
+        if (!e && l->lanes[i].error) {
+            e = l->lanes[i].error;
+            *d = l->lanes[i].detail;
+        }
+    }
+    return e;
+}
+
+/* Adds up what the threads found. */
+static void
+load_sum(const struct load *l, struct load_result *ret)
+{
+    nsec_t began = LANE_FOR_EVER, ended = 0;
+
+    for (unsigned i = 0; i < l->started; i++) {
+        const struct lane *lane = &l->lanes[i];
+        double busy = lane->ended > lane->began
+                          ? (double)lane->cpu / (double)(lane->ended - lane->began)
+                          : 0;
+
+        result_merge(ret, &lane->result);
+        ret->unanswered += lane->result.unanswered;
+        ret->client_busiest = busy > ret->client_busiest ? busy : ret->client_busiest;
+        if (ret->complaint[0] == '\0') {
+            memcpy(ret->complaint, lane->result.complaint, sizeof ret->complaint);
+        }
+        began = lane->began < began ? lane->began : began;
+        ended = lane->ended > ended ? lane->ended : ended;
+    }
+    ret->elapsed = ended > began ? ended - began : 0;
+    ret->client_cpu = l->client_cpu;
+    ret->server_cpu = l->plan->pid ? l->server_cpu : -1;
+}
+
+/* -- from outside ------------------------------------------------------------------------------ */
+
+static err_t
+load_perform(const struct plan *p, const struct keys *k, bool fills, struct load_result *ret,
+             struct err_detail *d)
+{
+    struct load *l = calloc(1, sizeof *l);
+    err_t e;
+
+    memset(ret, 0, sizeof *ret);
+    ret->server_cpu = -1;
+    if (!l) {
+        return err_set(d, ERR_NOMEM, "no memory for a load");
+    }
+    l->plan = p;
+    l->team = (struct lane_team){ .plan = p, .keys = k, .count = p->threads, .fills = fills,
+                                  .stop_fd = -1, .done_fd = -1 };
+    e = load_open(l, d);
     if (!e) {
-        r->elapsed = clock_nsec() - start;
-        r->client_cpu = client_end - client;
-        r->server_cpu = l->plan->pid ? server_end - server : -1;
+        e = load_make(l, d);
+        load_sum(l, ret);
     }
+    load_close(l);
+    free(l);
     return e;
 }
 
 err_t
 load_run(const struct plan *p, const struct keys *k, struct load_result *ret, struct err_detail *d)
 {
-    struct load l = { .plan = p, .keys = k, .result = ret, .detail = d, .epoll = -1 };
+    return load_perform(p, k, false, ret, d);
+}
+
+err_t
+load_prefill(const struct plan *p, const struct keys *k, struct err_detail *d)
+{
+    struct load_result *result = malloc(sizeof *result);
+    struct plan plan = *p;
+    uint64_t stored, all = p->keys.count + (p->share[VERB_INCR] > 0 ? p->keys.counters : 0);
     err_t e;
 
-    *ret = (struct load_result){ .server_cpu = -1 };
-    rng_init(&l.rng, p->seed);
-    e = load_open(&l);
-    e = e ? e : load_begin(&l);
-    e = e ? e : load_serve(&l, l.now + p->warmup * NSEC_PER_USEC);
-    e = e ? e : load_measure(&l);
-    load_close(&l);
+    if (!result) {
+        return err_set(d, ERR_NOMEM, "no memory");
+    }
+    plan.threads = plan.multi = 1;
+    plan.connections = PREFILL_CONNECTIONS;
+    plan.depth = PREFILL_DEPTH;
+    plan.idle = 0;
+    plan.warmup = plan.duration = 0;
+    plan.set_on_miss = false;
+    plan.pid = 0;
+    e = load_perform(&plan, k, true, result, d);
+    stored = result->keys[VERB_SET] - result->errors;
+    if (!e && interrupt_wanted) {
+        e = err_set(d, ERR_IO, "interrupted while storing the keys");
+    } else if (!e && stored == 0) {
+        e = err_set(d, ERR_IO, "%s: no key was stored: %s", p->place, result->complaint);
+    } else if (!e && stored < all) {
+        fprintf(stderr, "magpie-bench: %llu of %llu keys were not stored: %s\n",
+                (unsigned long long)(all - stored), (unsigned long long)all, result->complaint);
+    }
+    free(result);
     return e;
 }

@@ -1,12 +1,13 @@
 /*
- * load.h - a load: connections that send requests and check the answers, and what was measured.
+ * load.h - a load: what its threads do together, from the first connection to the result.
  *
- * Closed loop: a connection sends its next request when it has fewer than depth under way, so
- * a slow server is asked less.  Latencies are therefore those of a server at its
- * limit, and a pause counts once per connection, not once per request that would have come.
+ * Closed loop, which is the default: a connection sends its next request when it has fewer than
+ * depth under way, so a slow server is asked less.  Latencies are therefore those of a server at
+ * its limit, and a pause counts once per connection, not once per request that would have come.
+ * With a rate (or a trace that keeps its times) the loop is open: see lane.h.
  *
- * One thread.  Where the load itself uses a whole core, it measures itself; the result says
- * how much it used.
+ * Where the load itself uses its threads' cores up, it measures itself; the result says how much it
+ * used.  One load at a time.
  */
 #pragma once
 #include "base/err.h"
@@ -14,8 +15,20 @@
 #include "bench/plan.h"
 #include "bench/result.h"
 
-/* Stores every key once. */
+/*
+ * Stores every key once, and every counter if the plan increments.  Keys that the server refuses
+ * (no memory, too large) are told on stderr; it is an error only if that are all.
+ */
 MUST_CHECK err_t load_prefill(const struct plan *p, const struct keys *k, struct err_detail *d);
-/* Makes the load and measures it. */
+
+/*
+ * Makes the load and measures it.  On failure *ret is what was measured until then.
+ */
 MUST_CHECK err_t load_run(const struct plan *p, const struct keys *k, struct load_result *ret,
                           struct err_detail *d);
+
+/*
+ * Ends the load under way, or the next one if there is none: load_run() gives back what was
+ * measured until then, load_prefill() fails.  Any thread, and signal handlers.
+ */
+void load_interrupt(void);

@@ -2,10 +2,13 @@
  * main.c - magpie-bench: makes load on a memcached, and compares two.
  */
 #include "bench/compare.h"
+#include "bench/load.h"
 #include "bench/report.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXIT_USAGE 2
 #define PLACE      "127.0.0.1:11211"
@@ -18,14 +21,11 @@ help_print(void)
           "\n"
           "Makes load on a server that speaks memcached's protocols and prints rate, latency and,\n"
           "with --pid, what it cost the server.  compare starts two servers on free loopback\n"
-          "ports (it appends -l and -p) and runs the load on them in turn.\n\n",
+          "ports (it appends -l and -p) and runs the load on them in turn.  In brackets: defaults.\n"
+          "\n",
           stdout);
     plan_print_help();
-    fputs("\ncompare only:\n"
-          "  --rounds N           on each server (5)\n"
-          "  --row NAME           print one row of a Markdown table: A and B in operations/s,\n"
-          "                       A/B; then us of server CPU per operation, A/B\n"
-          "\n"
+    fputs("\nCtrl-C ends a run early and prints what was measured.\n"
           "Exit status: 0 fine; 1 errors, wrong values or no server; 2 wrong usage.\n",
           stdout);
     return ferror(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -38,35 +38,76 @@ usage_complain(const char *why)
     return EXIT_USAGE;
 }
 
+static void
+signal_handle(int sig)
+{
+    (void)sig;
+    load_interrupt();
+}
+
+/* The first Ctrl-C ends the run, the second the program. */
+static void
+signals_install(void)
+{
+    struct sigaction sa = { .sa_handler = signal_handle, .sa_flags = (int)SA_RESETHAND };
+
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+/* In the form that is wanted; false: something went wrong. */
+static bool
+result_print(const struct plan *plan, const struct load_result *r)
+{
+    switch (plan->output) {
+    case PLAN_OUTPUT_JSON:
+        report_print_json(plan, r);
+        break;
+    case PLAN_OUTPUT_CSV:
+        report_print_csv(plan, r);
+        break;
+    case PLAN_OUTPUT_TEXT:
+        report_print(plan, r);
+        return report_print_trouble(r);
+    }
+    return r->errors + r->wrong == 0;
+}
+
 /* One load on a running server. */
 static int
 bench_single(struct plan *plan)
 {
-    struct load_result *result = malloc(sizeof *result);
+    struct load_result *result = calloc(1, sizeof *result);
+    struct keys *keys = malloc(sizeof *keys);
     struct err_detail d = { .text = "no memory" };
-    struct keys keys = { 0 };
-    int status = EXIT_FAILURE;
-    err_t e = result ? keys_init(&keys, &plan->keys)
-                     : ERR_NOMEM;
+    bool fine = false;
+    err_t e = result && keys ? keys_init(keys, &plan->keys) : ERR_NOMEM;
 
     plan->place = plan->place ? plan->place : PLACE;
+    plan->progress = plan->progress || isatty(STDERR_FILENO);
+    signals_install();
     if (!e && plan->prefill) {
-        e = load_prefill(plan, &keys, &d);
+        e = load_prefill(plan, keys, &d);
     }
     if (!e) {
-        plan_print(plan);
-        fflush(stdout);
-        e = load_run(plan, &keys, result, &d);
+        if (plan->output == PLAN_OUTPUT_TEXT) {
+            plan_print(plan);
+            fflush(stdout);
+        }
+        e = load_run(plan, keys, result, &d);
+        if (!e || result->requests > 0) {
+            fine = result_print(plan, result);
+        }
     }
     if (e) {
         fprintf(stderr, "magpie-bench: %s\n", d.text);
-    } else {
-        report_print(result);
-        status = report_print_trouble(result) ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    keys_fini(&keys);
+    if (keys) {
+        keys_fini(keys);
+    }
+    free(keys);
     free(result);
-    return status;
+    return !e && fine && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Joins the words up to the next "--" to one command; *at is then behind it.  Gives: free(). */
@@ -102,6 +143,8 @@ bench_compare(const struct plan *plan, int argc, char **argv)
         status = usage_complain("compare wants two commands: -- 'A' -- 'B'");
     } else if (plan->place || plan->pid) {
         status = usage_complain("compare starts its own servers: no --server, no --pid");
+    } else if (plan->output != PLAN_OUTPUT_TEXT) {
+        status = usage_complain("compare prints text: no --output");
     } else {
         if (!plan->row) {
             printf("A: %s\nB: %s\n", a, b);
