@@ -1,5 +1,6 @@
 #include "bench/conn.h"
 #include "base/log.h"
+#include "bench/trace.h"
 #include "net/dial.h"
 #include "vocab/limits.h"
 #include <assert.h>
@@ -46,51 +47,24 @@ pool_fail(struct conn_pool *p, const char *what)
 
 /* -- memory ----------------------------------------------------------------------------------- */
 
-static unsigned
-power_of_two(unsigned at_least)
-{
-    unsigned n = 1;
-
-    while (n < at_least) {
-        n *= 2;
-    }
-    return n;
-}
-
 err_t
 conn_pool_init(struct conn_pool *p, unsigned count)
 {
     const struct plan *plan = p->plan;
-    unsigned keys = plan->depth * plan->multi;
-    /* Gets that miss leave sets behind, a slot for each key. */
-    unsigned slots = power_of_two(plan->depth + (plan->set_on_miss ? keys : 0));
-    unsigned ids = power_of_two(plan->set_on_miss ? 2 * keys : keys);
+    bool ok;
 
     p->count = count;
-    p->slot_mask = slots - 1;
-    p->id_mask = ids - 1;
     p->conns = calloc(count, sizeof *p->conns);
-    p->slots = calloc((size_t)count * slots, sizeof *p->slots);
-    p->ids = calloc((size_t)count * ids, sizeof *p->ids);
-    p->trace_names = plan->trace ? calloc((size_t)count * slots, KEYS_NAME_MAX) : NULL;
     p->names = calloc(plan->multi, sizeof *p->names);
     p->name_room = calloc(plan->multi, KEYS_NAME_MAX);
     p->rx = malloc(RX_BYTES);
+    ok = p->conns && p->names && p->name_room && p->rx;
     for (unsigned i = 0; p->conns && i < count; i++) {
         p->conns[i].fd = -1;
+        ok = ok && !pipeline_init(&p->conns[i].line, plan->depth, plan->multi, plan->set_on_miss,
+                                  plan->trace);
     }
-    if (!p->conns || !p->slots || !p->ids || !p->names || !p->name_room || !p->rx ||
-        (plan->trace && !p->trace_names)) {
-        return err_set(p->detail, ERR_NOMEM, "no memory for %u connections", count);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        p->conns[i].slots = p->slots + (size_t)i * slots;
-        p->conns[i].ids = p->ids + (size_t)i * ids;
-    }
-    for (size_t i = 0; plan->trace && i < (size_t)count * slots; i++) {
-        p->slots[i].name = p->trace_names + i * KEYS_NAME_MAX;
-    }
-    return ERR_OK;
+    return ok ? ERR_OK : err_set(p->detail, ERR_NOMEM, "no memory for %u connections", count);
 }
 
 void
@@ -102,11 +76,9 @@ conn_pool_fini(struct conn_pool *p)
         }
         buf_free(&p->conns[i].out);
         buf_free(&p->conns[i].rest);
+        pipeline_fini(&p->conns[i].line);
     }
     free(p->conns);
-    free(p->slots);
-    free(p->ids);
-    free(p->trace_names);
     free(p->names);
     free(p->name_room);
     free(p->rx);
@@ -130,71 +102,15 @@ conn_open(struct conn_pool *p, struct conn *c)
 bool
 conn_has_room(const struct conn_pool *p, const struct conn *c)
 {
-    return c->used < p->plan->depth && c->out.len - c->sent < OUT_MAX;
-}
-
-static struct slot *
-conn_oldest(const struct conn_pool *p, const struct conn *c)
-{
-    return &c->slots[c->first & p->slot_mask];
-}
-
-static uint64_t
-slot_id(const struct conn_pool *p, const struct conn *c, const struct slot *s, unsigned i)
-{
-    return c->ids[(s->id + i) & p->id_mask];
-}
-
-bool
-conn_awaits(const struct conn_pool *p, const struct conn *c, uint64_t hash)
-{
-    for (unsigned i = 0; i < c->used; i++) {
-        const struct slot *s = &c->slots[(c->first + i) & p->slot_mask];
-
-        if (s->fills && slot_id(p, c, s, 0) == hash) {
-            return true;
-        }
-    }
-    return false;
-}
-
-struct slot *
-conn_slot(struct conn_pool *p, struct conn *c, enum verb verb, nsec_t start)
-{
-    struct slot *s = &c->slots[(c->first + c->used) & p->slot_mask];
-
-    assert(c->used <= p->slot_mask);
-    *s = (struct slot){ .start = start, .verb = verb, .id = c->id_end, .name = s->name };
-    return s;
-}
-
-void
-conn_slot_add(struct conn_pool *p, struct conn *c, struct slot *s, uint64_t id)
-{
-    c->ids[c->id_end++ & p->id_mask] = id;
-    s->count++;
-}
-
-void
-conn_slot_trace(struct conn_pool *p, struct conn *c, struct slot *s, const struct trace_record *r,
-                uint64_t hash)
-{
-    assert(r->key.len <= KEYS_NAME_MAX);
-    conn_slot_add(p, c, s, hash);
-    memcpy(s->name, r->key.ptr, r->key.len);
-    s->name_len = r->key.len;
-    s->size = r->size;
-    s->ttl = r->ttl;
-    s->late = r->late;
-    s->fills = r->verb == VERB_GET || r->verb == VERB_INCR;
+    return c->line.used < p->plan->depth && c->out.len - c->sent < OUT_MAX;
 }
 
 /* Lent until out or the slot changes. */
 static struct slice
 slot_name(const struct conn_pool *p, const struct slot *s, uint64_t id, char *out)
 {
-    if (s->name) {
-        return slice_of(s->name, s->name_len);
+    if (s->item.name) {
+        return slice_of(s->item.name, s->item.name_len);
     }
     return s->counter || s->verb == VERB_INCR ? keys_counter_name(p->keys, id, out)
                                               : keys_name(p->keys, id, out);
@@ -206,7 +122,7 @@ slot_value(const struct conn_pool *p, const struct slot *s, uint64_t id)
     if (s->counter) {
         return SLICE("0");
     }
-    return s->name ? keys_value_of(p->keys, id, s->size) : keys_value(p->keys, id);
+    return s->item.name ? keys_value_of(p->keys, id, s->item.size) : keys_value(p->keys, id);
 }
 
 /* As the protocols have it: long times are points in time. */
@@ -220,7 +136,7 @@ static bool
 slot_write(struct conn_pool *p, struct conn *c, struct slot *s)
 {
     enum dialect d = p->plan->dialect;
-    uint64_t id = slot_id(p, c, s, 0);
+    uint64_t id = pipeline_id(&c->line, s, 0);
     struct slice name = slot_name(p, s, id, p->name_room);
 
     switch (s->verb) {
@@ -238,7 +154,7 @@ slot_write(struct conn_pool *p, struct conn *c, struct slot *s)
     }
     p->names[0] = name;
     for (unsigned i = 1; i < s->count; i++) {
-        p->names[i] = slot_name(p, s, slot_id(p, c, s, i),
+        p->names[i] = slot_name(p, s, pipeline_id(&c->line, s, i),
                                 p->name_room + (size_t)i * KEYS_NAME_MAX);
     }
     return dialect_write_get(d, &c->out, p->names, s->count);
@@ -247,11 +163,10 @@ slot_write(struct conn_pool *p, struct conn *c, struct slot *s)
 err_t
 conn_push(struct conn_pool *p, struct conn *c, struct slot *s)
 {
-    assert(s->count > 0);
     if (!slot_write(p, c, s)) {
         return err_set(p->detail, ERR_NOMEM, "no memory for requests");
     }
-    c->used++;
+    pipeline_push(&c->line);
     p->busy++;
     return ERR_OK;
 }
@@ -286,42 +201,17 @@ conn_send(struct conn_pool *p, struct conn *c)
 
 /* -- answers ---------------------------------------------------------------------------------- */
 
-/* True if another request was faster: what it did not find it stores, behind this one's miss. */
-static bool
-slot_is_filled(const struct conn_pool *p, const struct conn *c, uint64_t id)
-{
-    for (unsigned i = 1; i < c->used; i++) {
-        const struct slot *s = &c->slots[(c->first + i) & p->slot_mask];
-
-        if (s->verb == VERB_SET && slot_id(p, c, s, 0) == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What a trace says of a key. */
-static void
-slot_copy(struct slot *s, const struct slot *from)
-{
-    memcpy(s->name, from->name, from->name_len);
-    s->name_len = from->name_len;
-    s->size = from->size;
-    s->ttl = from->ttl;
-}
-
 /* Stores the key that a request did not find. */
 static err_t
 slot_fill(struct conn_pool *p, struct conn *c, const struct slot *s, unsigned i)
 {
-    struct slot *set = conn_slot(p, c, VERB_SET, p->now);
+    struct slot *set = pipeline_new(&c->line, VERB_SET, p->now);
 
-    conn_slot_add(p, c, set, slot_id(p, c, s, i));
+    pipeline_add(&c->line, set, pipeline_id(&c->line, s, i));
     set->counter = s->verb == VERB_INCR;
-    if (s->name) {
-        slot_copy(set, s);
-    } else {
-        set->ttl = keys_pick_ttl(p->keys, p->rng);
+    set->ttl = s->ttl;
+    if (s->item.name) {
+        pipeline_describe(set, slice_of(s->item.name, s->item.name_len), s->item.size);
     }
     result_count(&p->result->filled, 1);
     return conn_push(p, c, set);
@@ -344,8 +234,7 @@ slot_miss(struct conn_pool *p, struct conn *c, struct slot *s, unsigned end)
 static void
 conn_drop(struct conn_pool *p, struct conn *c)
 {
-    c->first++;
-    c->used--;
+    pipeline_drop(&c->line);
     p->busy--;
 }
 
@@ -353,13 +242,16 @@ conn_drop(struct conn_pool *p, struct conn *c)
 static err_t
 slot_repeat(struct conn_pool *p, struct conn *c, const struct slot *s)
 {
-    struct slot *again = conn_slot(p, c, s->verb, s->start);
+    uint64_t id = pipeline_id(&c->line, s, 0);
+    struct slot *again;
 
-    conn_slot_add(p, c, again, slot_id(p, c, s, 0));
-    slot_copy(again, s);
+    conn_drop(p, c);
+    again = pipeline_new(&c->line, s->verb, s->start);
+    pipeline_add(&c->line, again, id);
+    pipeline_describe(again, slice_of(s->item.name, s->item.name_len), s->item.size);
+    again->ttl = s->ttl;
     again->late = s->late;
     again->fills = true;
-    conn_drop(p, c);
     return conn_push(p, c, again);
 }
 
@@ -367,13 +259,13 @@ slot_repeat(struct conn_pool *p, struct conn *c, const struct slot *s)
 static err_t
 slot_finish(struct conn_pool *p, struct conn *c)
 {
-    struct slot *s = conn_oldest(p, c);
+    struct slot *s = pipeline_oldest(&c->line);
     struct load_result *r = p->result;
     unsigned found = s->verb == VERB_SET ? 1 : s->hits;
     err_t e;
 
-    if (s->name && s->fills && !s->failed && found == 0 &&
-        slot_is_filled(p, c, slot_id(p, c, s, 0))) {
+    if (s->item.name && s->fills && !s->failed && found == 0 &&
+        pipeline_stores(&c->line, pipeline_id(&c->line, s, 0))) {
         return slot_repeat(p, c, s);
     }
     e = found < s->count ? slot_miss(p, c, s, s->count) : ERR_OK;
@@ -397,7 +289,7 @@ slot_find(struct conn_pool *p, struct conn *c, const struct slot *s, const struc
     char room[KEYS_NAME_MAX];
 
     for (unsigned i = s->next; i < s->count; i++) {
-        if (!a->has_key || slice_eq(a->key, slot_name(p, s, slot_id(p, c, s, i), room))) {
+        if (!a->has_key || slice_eq(a->key, slot_name(p, s, pipeline_id(&c->line, s, i), room))) {
             *ret = i;
             return true;
         }
@@ -413,7 +305,7 @@ conn_expect(struct conn_pool *p, struct conn *c, const struct slot *s, const str
     char room[KEYS_NAME_MAX];
     struct slice name = slot_name(p, s, id, room), want;
 
-    want = !s->name                         ? keys_value(p->keys, id)
+    want = !s->item.name                    ? keys_value(p->keys, id)
            : a->value_len <= TRACE_VALUE_MAX ? keys_value_of(p->keys, id, a->value_len)
                                              : (struct slice){ NULL, 0 };
     if (want.len != a->value_len) {
@@ -450,7 +342,7 @@ conn_value(struct conn_pool *p, struct conn *c, struct slot *s, const struct ans
     e = slot_miss(p, c, s, i);
     s->next = i + 1;
     if (p->plan->verify) {
-        conn_expect(p, c, s, a, slot_id(p, c, s, i));
+        conn_expect(p, c, s, a, pipeline_id(&c->line, s, i));
     }
     return e;
 }
@@ -466,7 +358,8 @@ conn_value_more(struct conn_pool *p, struct conn *c, struct slice *in, bool *ret
             char room[KEYS_NAME_MAX];
 
             c->value_wrong = true;
-            pool_count_wrong(p, "wrong bytes", slot_name(p, conn_oldest(p, c), c->id, room));
+            pool_count_wrong(p, "wrong bytes",
+                             slot_name(p, pipeline_oldest(&c->line), c->id, room));
         }
         c->expected += n;
     }
@@ -511,7 +404,7 @@ slot_allows(const struct slot *s, enum answer_kind kind)
 static err_t
 conn_answer(struct conn_pool *p, struct conn *c, const struct answer *a)
 {
-    struct slot *s = conn_oldest(p, c);
+    struct slot *s = pipeline_oldest(&c->line);
 
     if (a->kind == ANSWER_VALUE) {
         return conn_value(p, c, s, a);
@@ -523,7 +416,7 @@ conn_answer(struct conn_pool *p, struct conn *c, const struct answer *a)
     }
     s->hits += a->kind == ANSWER_NUMBER || a->kind == ANSWER_DONE;
     if (a->kind == ANSWER_NUMBER && p->counters) {
-        uint64_t id = slot_id(p, c, s, 0);
+        uint64_t id = pipeline_id(&c->line, s, 0);
         const char *wrong = counters_answer(p->counters, id, s->floor, a->number);
         char room[KEYS_NAME_MAX];
 
@@ -550,8 +443,8 @@ conn_read(struct conn_pool *p, struct conn *c, struct slice *in)
         if (e || !whole || in->len == 0) {
             return e;
         }
-        s = conn_oldest(p, c);
-        result = c->used == 0 ? DIALECT_LOST
+        s = pipeline_oldest(&c->line);
+        result = c->line.used == 0 ? DIALECT_LOST
                               : dialect_read(p->plan->dialect, s->verb, s->count > 1, *in, &a,
                                              &used);
         if (result == DIALECT_MORE) {

@@ -28,11 +28,11 @@ fill_choose(struct lane *l, struct conn *c, struct slot **ret)
 {
     const struct plan *plan = l->team->plan;
     uint64_t keys = plan->keys.count, id = l->fill_next++;
-    struct slot *s = conn_slot(&l->pool, c, VERB_SET, l->pool.now);
+    struct slot *s = pipeline_new(&c->line, VERB_SET, l->pool.now);
 
     s->counter = id >= keys;
     s->ttl = s->counter ? 0 : keys_pick_ttl(l->team->keys, &l->rng);
-    conn_slot_add(&l->pool, c, s, s->counter ? id - keys : id);
+    pipeline_add(&c->line, s, s->counter ? id - keys : id);
     l->exhausted = l->fill_next == keys + (plan->share[VERB_INCR] > 0 ? plan->keys.counters : 0);
     *ret = s;
 }
@@ -59,15 +59,15 @@ mix_choose(struct lane *l, struct conn *c, nsec_t start, struct slot **ret)
     const struct plan *plan = l->team->plan;
     const struct keys *keys = l->team->keys;
     enum verb verb = verb_pick(plan, &l->rng);
-    struct slot *s = conn_slot(&l->pool, c, verb, start);
+    struct slot *s = pipeline_new(&c->line, verb, start);
     unsigned count = verb == VERB_GET ? plan->multi : 1;
 
     s->fills = verb == VERB_GET && plan->set_on_miss;
-    s->ttl = verb == VERB_SET ? keys_pick_ttl(keys, &l->rng) : 0;
+    s->ttl = verb == VERB_SET || s->fills ? keys_pick_ttl(keys, &l->rng) : 0;
     for (unsigned i = 0; i < count; i++) {
-        conn_slot_add(&l->pool, c, s,
-                      verb == VERB_INCR ? keys_pick_counter(keys, &l->rng)
-                                        : keys_pick(keys, &l->rng));
+        pipeline_add(&c->line, s,
+                     verb == VERB_INCR ? keys_pick_counter(keys, &l->rng)
+                                       : keys_pick(keys, &l->rng));
     }
     l->exhausted = --l->left == 0;
     *ret = s;
@@ -226,13 +226,29 @@ trace_due(const struct lane *l)
                      : l->pool.now;
 }
 
-/* ... rounded up, so that nothing becomes immortal. */
+/* A speed shortens times to live too; rounded up, so that none becomes immortal. */
 static uint32_t
 trace_ttl(const struct lane *l)
 {
     double speed = l->team->plan->trace_speed;
 
     return speed > 0 ? (uint32_t)ceil(l->record.ttl / speed) : l->record.ttl;
+}
+
+/* The record at hand becomes a request. */
+static err_t
+trace_push(struct lane *l, struct conn *c, nsec_t due)
+{
+    const struct trace_record *r = &l->record;
+    struct slot *s = pipeline_new(&c->line, r->verb, due);
+
+    pipeline_add(&c->line, s, l->record_hash);
+    pipeline_describe(s, r->key, r->size);
+    s->ttl = trace_ttl(l);
+    s->late = r->late;
+    s->fills = r->verb == VERB_GET || r->verb == VERB_INCR;
+    l->has_record = false;
+    return conn_push(&l->pool, c, s);
 }
 
 /* As pace_ask(): records in order, as long as each one's connection takes it. */
@@ -244,7 +260,6 @@ trace_ask(struct lane *l, nsec_t *ret_next)
     for (;;) {
         err_t e = l->has_record || l->exhausted ? ERR_OK : trace_read(l);
         struct conn *c;
-        struct slot *s;
         nsec_t due;
 
         if (e || l->exhausted) {
@@ -258,14 +273,10 @@ trace_ask(struct lane *l, nsec_t *ret_next)
         c = &l->pool.conns[l->record_hash % team->plan->connections / team->count];
         /* A get that misses in front of another one does no harm: see slot_finish(). */
         if (!conn_has_room(&l->pool, c) ||
-            (l->record.verb != VERB_GET && conn_awaits(&l->pool, c, l->record_hash))) {
+            (l->record.verb != VERB_GET && pipeline_awaits(&c->line, l->record_hash))) {
             return ERR_OK;
         }
-        l->record.ttl = trace_ttl(l);
-        s = conn_slot(&l->pool, c, l->record.verb, due);
-        conn_slot_trace(&l->pool, c, s, &l->record, l->record_hash);
-        l->has_record = false;
-        e = conn_push(&l->pool, c, s);
+        e = trace_push(l, c, due);
         if (e) {
             return e;
         }
@@ -490,7 +501,7 @@ lane_open(struct lane *l, struct lane_team *team, unsigned index)
 
     *l = (struct lane){ .team = team, .index = index, .timer_fd = -1 };
     l->pool = (struct conn_pool){ .plan = plan, .keys = team->keys, .counters = team->counters,
-                                  .result = &l->result, .detail = &l->detail, .rng = &l->rng };
+                                  .result = &l->result, .detail = &l->detail };
     rng_init(&l->rng, plan->seed + index * UINT64_C(0x9e3779b97f4a7c15));
     l->pool.epoll = epoll_create1(EPOLL_CLOEXEC);
     l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -21,7 +21,7 @@ help_print(void)
           "\n"
           "Makes load on a server that speaks memcached's protocols and prints rate, latency and,\n"
           "with --pid, what it cost the server.  compare starts two servers on free loopback\n"
-          "ports (it appends -l and -p) and runs the load on them in turn.  In brackets: defaults.\n"
+          "ports (it appends -l and -p) and runs the load on them in turn.  Defaults in brackets.\n"
           "\n",
           stdout);
     plan_print_help();

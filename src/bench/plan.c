@@ -155,7 +155,7 @@ plan_print_help(void)
         fputs("\n", stdout);
     }
     printf("A SIZE is N, MIN-MAX (all alike), lognormal:MEDIAN:SIGMA[:MAX], geometric:MEAN[:MAX]\n"
-           "(both cut at %d if not said) or a list like 32:50,1024:40,2000-9000:10 (size:weight).\n",
+           "(cut at %d if not said) or a list like 32:50,1024:40,2000-9000:10 (size:weight).\n",
            DIST_CAP);
 }
 
@@ -359,6 +359,9 @@ plan_finish(struct plan *p, uint64_t given, struct err_detail *d)
         e = err_set(d, ERR_INVALID, "--threads %u: more than there are connections", p->threads);
     }
     p->keys.seed = p->seed;
+    if (p->share[VERB_INCR] <= 0) {
+        p->keys.counters = 1; /* whose names need no room */
+    }
     e = e ? e
           : size_parse("key-size", p->key_size, (uint32_t)keys_name_min(&p->keys), KEYS_NAME_MAX,
                        &p->keys.name_len, d);

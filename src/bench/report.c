@@ -195,6 +195,13 @@ known(double number)
     return number >= 0 ? number : (double)NAN;
 }
 
+/* What a trace says nothing about is not known. */
+static double
+unless(const char *trace, double number)
+{
+    return trace ? (double)NAN : number;
+}
+
 static void
 add_plan(struct fields *f, const struct plan *p)
 {
@@ -205,15 +212,15 @@ add_plan(struct fields *f, const struct plan *p)
     add_count(f, "idle", p->idle);
     add_count(f, "depth", p->depth);
     add_count(f, "multi", p->multi);
-    for (int v = 0; v < VERBS; v++) {
-        add_real(f, "share_", dialect_verb((enum verb)v), p->trace ? (double)NAN : p->share[v], 6);
-    }
     add_text(f, "trace", p->trace);
-    add_count(f, "keys", p->keys.count);
-    add_text(f, "key_size", p->key_size);
-    add_text(f, "value_size", p->value_size);
-    add_text(f, "ttl", p->ttl);
-    add_real(f, "", "zipf", p->keys.zipf, 3);
+    for (int v = 0; v < VERBS; v++) {
+        add_real(f, "share_", dialect_verb((enum verb)v), unless(p->trace, p->share[v]), 6);
+    }
+    add_real(f, "", "keys", unless(p->trace, (double)p->keys.count), 0);
+    add_text(f, "key_size", p->trace ? NULL : p->key_size);
+    add_text(f, "value_size", p->trace ? NULL : p->value_size);
+    add_text(f, "ttl", p->trace ? NULL : p->ttl);
+    add_real(f, "", "zipf", unless(p->trace, p->keys.zipf), 3);
     add_count(f, "seed", p->seed);
     add_real(f, "", "rate_wanted", p->rate > 0 ? p->rate : (double)NAN, 3);
 }

@@ -1,17 +1,15 @@
 #!/usr/bin/python3
-"""magpiectl and magpie-bench: what they print and how they exit."""
+"""magpiectl, and magpie-bench compare: what they print and how they exit."""
 
 import os
-import re
 import subprocess
 import sys
-import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import tap  # noqa: E402
-from server import DEADLINE, PROGRAM, Server, pattern, program_exists  # noqa: E402
+from server import PROGRAM, Server, pattern, program_exists  # noqa: E402
 
 CTL = os.path.abspath(os.environ.get("MAGPIECTL", "./magpiectl"))
 BENCH = os.path.abspath(os.environ.get("MAGPIEBENCH", "./magpie-bench"))
@@ -92,47 +90,6 @@ def ctl_usage(s):
                (code, out, err))
 
 
-def bench_loads(s):
-    """Every protocol, verified."""
-    for protocol in ("text", "meta", "binary"):
-        for multi in ("1", "10"):
-            code, out, err = tool(BENCH, "-s", place(s), "--protocol", protocol, "--multi", multi,
-                                  "--keys", "500", "--value-size", "0-3000", "--depth", "4",
-                                  "--gets", "70", "--verify", "--pid", str(s.pid), *QUICK)
-            found = re.search(rb"(\d+) keys fetched, 100.00 % of them hits, and (\d+) stored", out)
-            tap.ok(code == 0 and found and int(found[1]) > 0 and int(found[2]) > 0 and
-                   b"server CPU: " in out, "%s, %s keys a get" % (protocol, multi),
-                   (code, out, err))
-    with s.conn() as c:  # what the benches before had still in their pipelines counts before
-        until = time.monotonic() + DEADLINE
-        while c.stats()["curr_connections"] != "1" and time.monotonic() < until:
-            time.sleep(0.01)
-    before = s.once(b"stats\r\n").split(b"cmd_set ")[1].split()[0]
-    code, out, err = tool(BENCH, "-s", place(s), "--keys", "777", "--gets", "100", "--zipf", "1",
-                          *QUICK)
-    after = s.once(b"stats\r\n").split(b"cmd_set ")[1].split()[0]
-    tap.is_((code, int(after) - int(before)), (0, 777), "prefill stores every key once")
-
-
-def bench_notices(s):
-    """A server that forgets, mixes up or refuses is not a fast server."""
-    tool(BENCH, "-s", place(s), "--keys", "50", *QUICK)
-    for protocol in ("text", "meta", "binary"):
-        for name, options in [("wrong bytes", ("--seed", "2")),
-                              ("wrong length", ("--value-size", "101"))]:
-            code, out, _ = tool(BENCH, "-s", place(s), "--keys", "50", "--no-prefill", "--verify",
-                                "--protocol", protocol, "--gets", "100", *options, *QUICK)
-            tap.ok(code == 1 and name.encode() + b": " in out, "%s: %s" % (protocol, name),
-                   (code, out))
-    code, _, err = tool(BENCH, "-s", place(s), "--keys", "5", "--value-size", "2000000", *QUICK)
-    tap.ok(code == 1 and b"too large" in err, "values that are refused", (code, err))
-    tap.is_(tool(BENCH, "-s", "127.0.0.1:1", *QUICK)[0], 1, "magpie-bench: nobody listens")
-    for words in (("--multi", "0"), ("--frob",), ("--seed",), ("word",), ("--protocol", "x"),
-                  ("--seconds", "0"), ("--value-size", "9-1"), ("compare", "--", "a"),
-                  ("compare", "-s", "x", "--", "a", "--", "b")):
-        tap.is_(tool(BENCH, *words)[0], USAGE, "magpie-bench: usage of %s" % " ".join(words))
-
-
 def bench_compares():
     """compare starts both servers, and leaves none behind."""
     user = "-u root " if os.geteuid() == 0 else ""
@@ -154,7 +111,7 @@ def main():
     """Every function of this file."""
     program_exists()
     with Server() as s:
-        for function in (ctl_values, ctl_looks, ctl_usage, bench_loads, bench_notices):
+        for function in (ctl_values, ctl_looks, ctl_usage):
             tap.guarded(function, s)
     tap.guarded(bench_compares)
     tap.done()

@@ -28,6 +28,24 @@ Test(hist, small_values_are_exact)
     cr_expect(eq(u64, hist_percentile(&hist_a, 100), 63));
 }
 
+/* What a line of progress shows: the values since the last one. */
+Test(hist, what_was_there_before_can_be_taken_away)
+{
+    for (uint64_t v = 0; v < 1000; v++) {
+        hist_record(&hist_a, 5);
+        hist_record(&hist_b, 5);
+    }
+    for (uint64_t v = 0; v < 10; v++) {
+        hist_record(&hist_a, 60);
+    }
+    hist_subtract(&hist_a, &hist_b);
+    cr_expect(eq(u64, hist_count(&hist_a), 10));
+    cr_expect(eq(u64, hist_mean(&hist_a), 60));
+    cr_expect(eq(u64, hist_percentile(&hist_a, 1), 60));
+    hist_subtract(&hist_a, &hist_b);
+    cr_expect(eq(u64, hist_count(&hist_a), 10), "no count falls below 0");
+}
+
 /* The header's promise: never too low, at most 1/32 too high, for any value. */
 Test(hist, a_lone_value_is_found_within_the_error)
 {
