@@ -349,11 +349,12 @@ static enum dialect_result
 line_read(enum dialect d, enum verb verb, bool many, struct slice in, struct answer *ret,
           size_t *used)
 {
-    const char *nl = memchr(in.ptr, '\n', in.len);
+    bool whole = in.len >= DIALECT_LINE_MAX;
+    const char *nl = memchr(in.ptr, '\n', whole ? DIALECT_LINE_MAX : in.len);
     struct slice line, rest, word;
 
     if (!nl) {
-        return in.len > DIALECT_LINE_MAX ? DIALECT_LOST : DIALECT_MORE;
+        return whole ? DIALECT_LOST : DIALECT_MORE;
     }
     *used = (size_t)(nl + 1 - in.ptr);
     line = slice_of(in.ptr, *used >= 2 && nl[-1] == '\r' ? *used - 2 : *used - 1);

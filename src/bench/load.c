@@ -243,7 +243,7 @@ load_watch(struct load *l, struct err_detail *d)
     if (e) {
         eventfd_write(l->team.stop_fd, 1);
     }
-    (void)phase_wait(l, "measured", LANE_FOR_EVER, &over);
+    (void)phase_wait(l, l->team.fills ? "prefill" : "measured", LANE_FOR_EVER, &over);
     return e ? e : load_meter(l, d);
 }
 

@@ -23,7 +23,7 @@ progress_print(struct progress *p, const char *phase, nsec_t now, const struct l
     result_latency(r, &all);
     recent = all;
     hist_subtract(&recent, &p->latency);
-    fprintf(stderr, "%s %4.0f s  %9.0f operations/s", phase, (double)now / (double)NSEC_PER_SEC,
+    fprintf(stderr, "%-8s %4.0f s  %9.0f operations/s", phase, (double)now / (double)NSEC_PER_SEC,
             (double)operations / seconds);
     if (gets > 0) {
         fprintf(stderr, "  %6.2f %% hits", 100 * (double)hits / (double)gets);
