@@ -222,7 +222,7 @@ trace_due(const struct lane *l)
 {
     double speed = l->team->plan->trace_speed;
 
-    return speed > 0 ? l->team->begin + (nsec_t)((double)(l->record.time - l->base) / speed)
+    return speed > 0 ? l->began + (nsec_t)((double)(l->record.time - l->base) / speed)
                      : l->pool.now;
 }
 
@@ -410,8 +410,7 @@ lane_start(struct lane *l, uint64_t requests)
         return e;
     }
     if (!l->trace) {
-        pace_init(&l->pace, plan->rate / l->team->count, plan->poisson,
-                  p->now > l->team->begin ? p->now : l->team->begin,
+        pace_init(&l->pace, plan->rate / l->team->count, plan->poisson, p->now,
                   (double)l->index / l->team->count);
         for (unsigned i = 0; i < p->count; i++) {
             ready_add(l, &p->conns[i]);
@@ -448,10 +447,8 @@ lane_measure(struct lane *l)
     uint64_t share = all / team->count + (l->index < all % team->count);
     err_t e = ERR_OK;
 
-    if (warm || !limited) {
-        e = lane_start(l, UINT64_MAX);
-    }
     if (warm) {
+        e = lane_start(l, UINT64_MAX);
         e = e ? e : lane_serve(l, team->measure);
     }
     if (warm && limited) { /* exactly so many are measured: what is under way ends first */
@@ -461,8 +458,8 @@ lane_measure(struct lane *l)
     result_clear(&l->result);
     l->began = clock_nsec();
     l->cpu = -thread_cpu();
-    if (limited) {
-        e = e ? e : lane_start(l, share);
+    if (limited || !warm) {
+        e = e ? e : lane_start(l, limited ? share : UINT64_MAX);
     }
     e = e ? e : lane_serve(l, team->end);
     l->ended = clock_nsec();

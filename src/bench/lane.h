@@ -25,7 +25,7 @@ struct lane_team {
     const struct keys *keys;
     struct counters   *counters;  /* NULL: not verified */
     unsigned           count;     /* of lanes */
-    nsec_t             begin;     /* the first request; then warm-up */
+    nsec_t             begin;     /* about when the first request is sent; then warm-up */
     nsec_t             measure;   /* what is answered from here on is counted */
     nsec_t             end;       /* or LANE_FOR_EVER */
     bool               fills;     /* stores every key once, and is over */
