@@ -243,17 +243,14 @@ dialect_write_incr(enum dialect d, struct buf *out, struct slice key)
 static struct slice
 word_take(struct slice *line)
 {
-    const char *p = line->ptr, *end = p + line->len, *word;
+    const char *p = line->ptr, *end = p + line->len, *blank;
 
     while (p < end && *p == ' ') {
         p++;
     }
-    word = p;
-    while (p < end && *p != ' ') {
-        p++;
-    }
-    *line = slice_of(p, (size_t)(end - p));
-    return slice_of(word, (size_t)(p - word));
+    blank = memchr(p, ' ', (size_t)(end - p));
+    *line = blank ? slice_of(blank, (size_t)(end - blank)) : slice_of(end, 0);
+    return slice_of(p, (size_t)((blank ? blank : end) - p));
 }
 
 /* "VALUE key flags bytes" */
@@ -326,17 +323,21 @@ line_kind(enum dialect d, enum verb verb, struct slice line, struct answer *ret)
 {
     static const struct {
         enum dialect     d;
-        const char      *line;
+        struct slice     line;
         enum answer_kind kind;
     } known[] = {
-        { DIALECT_TEXT, "STORED", ANSWER_DONE },  { DIALECT_TEXT, "DELETED", ANSWER_DONE },
-        { DIALECT_TEXT, "END", ANSWER_END },      { DIALECT_TEXT, "NOT_FOUND", ANSWER_MISS },
-        { DIALECT_META, "HD", ANSWER_DONE },      { DIALECT_META, "EN", ANSWER_MISS },
-        { DIALECT_META, "MN", ANSWER_END },       { DIALECT_META, "NF", ANSWER_MISS },
+        { DIALECT_TEXT, { "END", 3 }, ANSWER_END },
+        { DIALECT_TEXT, { "STORED", 6 }, ANSWER_DONE },
+        { DIALECT_TEXT, { "DELETED", 7 }, ANSWER_DONE },
+        { DIALECT_TEXT, { "NOT_FOUND", 9 }, ANSWER_MISS },
+        { DIALECT_META, { "HD", 2 }, ANSWER_DONE },
+        { DIALECT_META, { "EN", 2 }, ANSWER_MISS },
+        { DIALECT_META, { "MN", 2 }, ANSWER_END },
+        { DIALECT_META, { "NF", 2 }, ANSWER_MISS },
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (d == known[i].d && slice_is(line, known[i].line)) {
+        if (d == known[i].d && slice_eq(line, known[i].line)) {
             return known[i].kind;
         }
     }
@@ -360,7 +361,7 @@ line_read(enum dialect d, enum verb verb, bool many, struct slice in, struct ans
     line = slice_of(in.ptr, *used >= 2 && nl[-1] == '\r' ? *used - 2 : *used - 1);
     rest = line;
     word = word_take(&rest);
-    if (slice_is(word, d == DIALECT_TEXT ? "VALUE" : "VA")) {
+    if (slice_eq(word, d == DIALECT_TEXT ? SLICE("VALUE") : SLICE("VA"))) {
         if (verb == VERB_INCR && d == DIALECT_META) {
             ret->ends = true;
             return meta_read_number(rest, in, ret, used);

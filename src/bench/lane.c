@@ -432,9 +432,10 @@ thread_cpu(void)
 static uint64_t
 lane_unanswered(const struct lane *l)
 {
-    nsec_t late = lane_is_open(l) && !l->trace ? l->pool.now - pace_due(&l->pace) : -1;
+    nsec_t late = l->pool.now - pace_due(&l->pace);
+    bool more = !l->exhausted && late >= 0;
 
-    return l->pool.busy + (late >= 0 ? 1 + (uint64_t)((double)late / l->pace.interval) : 0);
+    return l->pool.busy + (more ? 1 + (uint64_t)((double)late / l->pace.interval) : 0);
 }
 
 /* Warm-up and what is measured behind it. */
