@@ -10,6 +10,7 @@
 
 #define OPTION_BASE 256 /* of the numbers getopt_long() gives back */
 #define DAY         86400.0
+#define TRACE_DEPTH 32 /* the hits of a trace do not depend on it, its speed does */
 
 enum type {
     TYPE_COUNT,   /* unsigned, min..max */
@@ -60,7 +61,7 @@ static const struct row rows[] = {
       "of the server: counts its CPU time" },
 
     { GROUP_REQUESTS, "depth", "N", TYPE_COUNT, AT(depth), 1, 4096,
-      "requests under way on each connection (1)" },
+      "requests under way on each connection (1; of a trace 32)" },
     { GROUP_REQUESTS, "multi", "N", TYPE_COUNT, AT(multi), 1, 4096,
       "keys of one get; binary: getkq and a noop (1)" },
     { GROUP_REQUESTS, "gets", "PERCENT", TYPE_GETS, AT(share), 0, 100,
@@ -370,6 +371,7 @@ plan_finish(struct plan *p, uint64_t given, struct err_detail *d)
     if (p->trace) {
         p->prefill = false;
         p->set_on_miss = true;
+        p->depth = is_given(given, "depth") ? p->depth : TRACE_DEPTH;
         p->keys.value_len = (struct dist){ .form = DIST_EVEN, .max = TRACE_VALUE_MAX };
     }
     if (p->trace || p->requests > 0) {
@@ -447,6 +449,9 @@ mix_print(const struct plan *p)
     }
     if (p->set_on_miss) {
         printf(", set on a miss");
+    }
+    if (p->share[VERB_INCR] > 0) {
+        printf(", %llu counters", (unsigned long long)p->keys.counters);
     }
     printf(", %llu keys of %s bytes", (unsigned long long)p->keys.count, p->key_size);
     if (p->keys.zipf > 0) {

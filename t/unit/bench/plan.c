@@ -74,9 +74,9 @@ Test(plan, requests_and_traces_last_as_long_as_they_do)
     cr_expect(plan.warmup == 2 * USEC_PER_SEC);
     cr_assert(parsed("--trace file --trace-speed 2 --trace-warmup 0.5"));
     cr_expect(plan.duration == 0 && plan.warmup == 0 && !plan.prefill && plan.set_on_miss);
-    cr_expect(plan.trace_speed == 2 && plan.trace_warmup == 0.5);
-    cr_assert(parsed("--trace file --seconds 3"));
-    cr_expect(plan.duration == 3 * USEC_PER_SEC);
+    cr_expect(plan.trace_speed == 2 && plan.trace_warmup == 0.5 && plan.depth == 32);
+    cr_assert(parsed("--trace file --seconds 3 --depth 1"));
+    cr_expect(plan.depth == 1 && plan.duration == 3 * USEC_PER_SEC);
 }
 
 Test(plan, what_makes_no_sense_is_refused_with_a_reason)
