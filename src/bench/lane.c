@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS      256
+#define EVENTS        256
 #define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
-#define SILENCE_MAX (30 * NSEC_PER_SEC) /* without an answer the server counts as hung */
+#define SILENCE_MAX   (30 * NSEC_PER_SEC) /* without an answer the server counts as hung */
 
 static err_t
 lane_fail(struct lane *l, const char *what)
@@ -23,8 +23,8 @@ lane_fail(struct lane *l, const char *what)
 /* -- what is asked ----------------------------------------------------------------------------- */
 
 /* The next key or counter to be stored first. */
-static void
-fill_choose(struct lane *l, struct conn *c, struct slot **ret)
+static struct slot *
+fill_choose(struct lane *l, struct conn *c)
 {
     const struct plan *plan = l->team->plan;
     uint64_t keys = plan->keys.count, id = l->fill_next++;
@@ -34,7 +34,7 @@ fill_choose(struct lane *l, struct conn *c, struct slot **ret)
     s->ttl = s->counter ? 0 : keys_pick_ttl(l->team->keys, &l->rng);
     pipeline_add(&c->line, s, s->counter ? id - keys : id);
     l->exhausted = l->fill_next == keys + (plan->share[VERB_INCR] > 0 ? plan->keys.counters : 0);
-    *ret = s;
+    return s;
 }
 
 static enum verb
@@ -53,8 +53,8 @@ verb_pick(const struct plan *plan, struct rng *r)
 }
 
 /* A request of the mix, due at start. */
-static void
-mix_choose(struct lane *l, struct conn *c, nsec_t start, struct slot **ret)
+static struct slot *
+mix_choose(struct lane *l, struct conn *c, nsec_t start)
 {
     const struct plan *plan = l->team->plan;
     const struct keys *keys = l->team->keys;
@@ -70,22 +70,15 @@ mix_choose(struct lane *l, struct conn *c, nsec_t start, struct slot **ret)
                                        : keys_pick(keys, &l->rng));
     }
     l->exhausted = --l->left == 0;
-    *ret = s;
+    return s;
 }
 
 /* Adds one request, due at start, to a connection that has room. */
 static err_t
 lane_ask(struct lane *l, struct conn *c, nsec_t start)
 {
-    struct slot *s;
-
     assert(!l->exhausted);
-    if (l->team->fills) {
-        fill_choose(l, c, &s);
-    } else {
-        mix_choose(l, c, start, &s);
-    }
-    return conn_push(&l->pool, c, s);
+    return conn_push(&l->pool, c, l->team->fills ? fill_choose(l, c) : mix_choose(l, c, start));
 }
 
 /* -- closed: as many as there is room for ------------------------------------------------------ */
