@@ -1,187 +1,320 @@
 #include "bench/compare.h"
-#include "bench/process.h"
+#include "bench/cores.h"
+#include "bench/figures.h"
+#include "bench/probe.h"
 #include "bench/report.h"
+#include "bench/verdict.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
-struct round {
-    struct report_figures of[2];
+/* All servers together use less than a twentieth of a core over a window: they are idle. */
+#define IDLE_WINDOW  (50 * USEC_PER_MSEC)
+#define IDLE_CPU     (IDLE_WINDOW / 20)
+#define IDLE_TIMEOUT (10 * USEC_PER_SEC)
+#define END_TIMEOUT  USEC_PER_SEC /* for a server that dropped a connection to be gone */
+
+struct server {
+    struct process process;
+    uint64_t       empty_rss; /* bytes, when it had just started; 0: unknown */
 };
 
-static int
-double_compare(const void *a, const void *b)
-{
-    double x, y;
-
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
-struct spread {
-    double min, median, max;
+struct compare {
+    const struct suite *suite;
+    struct server       servers[PROCESS_MAX];
+    struct verdict_cores cores;
+    struct load_result *result; /* of the measurement under way */
+    FILE               *progress;
+    bool                restless; /* servers do not become idle: no longer waited for */
 };
 
-/* Sorts the values. */
-static struct spread
-spread_of(double *values, unsigned count)
-{
-    unsigned half = count / 2;
+/* -- servers ---------------------------------------------------------------------------------- */
 
-    qsort(values, count, sizeof *values, double_compare);
-    return (struct spread){
-        .min = values[0],
-        .median = count % 2 ? values[half] : (values[half - 1] + values[half]) / 2,
-        .max = values[count - 1],
-    };
-}
-
-enum figure { FIGURE_RATE, FIGURE_COST };
-
-static double
-figure_of(const struct round *r, enum figure figure, int server)
-{
-    return figure == FIGURE_RATE ? r->of[server].rate : r->of[server].server_cost;
-}
-
-/* The spread of one server's figure, or (server 2) of the ratio of the first to the second. */
-static struct spread
-rounds_spread(const struct round *rounds, unsigned count, enum figure figure, int server,
-              double *room)
-{
-    for (unsigned i = 0; i < count; i++) {
-        double b = figure_of(&rounds[i], figure, 1);
-
-        room[i] = server < 2 ? figure_of(&rounds[i], figure, server)
-                             : figure_of(&rounds[i], figure, 0) / (b > 0 ? b : 1e-9);
-    }
-    return spread_of(room, count);
-}
-
+/* Prints what went wrong with a server, with its own words if that ended it. */
 static void
-rounds_print_row(const char *name, const struct round *rounds, unsigned count, double *room)
+server_complain(struct compare *c, unsigned i, const char *what)
 {
-    struct spread s[2][3];
+    struct process *p = &c->servers[i].process;
+    char prefix[16], end[80];
 
-    for (int figure = 0; figure < 2; figure++) {
-        for (int server = 0; server < 3; server++) {
-            s[figure][server] =
-                rounds_spread(rounds, count, (enum figure)figure, server, room);
+    fflush(stdout);
+    fprintf(stderr, "magpie-bench: %c: %s\n", 'A' + i, what);
+    if (process_ended(p, END_TIMEOUT)) {
+        process_describe_end(p, end, sizeof end);
+        fprintf(stderr, "magpie-bench: %c: %s: %s\n", 'A' + i, c->suite->commands[i], end);
+    }
+    snprintf(prefix, sizeof prefix, "%c says: ", 'A' + i);
+    process_print_said(p, prefix, stderr);
+}
+
+static bool
+servers_cpu(struct compare *c, usec_t *ret)
+{
+    struct err_detail d;
+
+    *ret = 0;
+    for (unsigned i = 0; i < c->suite->servers; i++) {
+        usec_t cpu;
+
+        if (process_cpu(c->servers[i].process.pid, &cpu, &d)) {
+            server_complain(c, i, d.text);
+            return false;
+        }
+        *ret += cpu;
+    }
+    return true;
+}
+
+/*
+ * Waits until no server does anything: tables that grow and lists that are put in order after a
+ * load would be paid for by the next one.  False: a server is gone.
+ */
+static bool
+servers_settle(struct compare *c)
+{
+    static const struct timespec window = { .tv_nsec = IDLE_WINDOW * 1000 };
+    usec_t before, now;
+
+    if (c->restless) {
+        return true;
+    }
+    if (!servers_cpu(c, &before)) {
+        return false;
+    }
+    for (usec_t waited = 0; waited < IDLE_TIMEOUT; waited += IDLE_WINDOW) {
+        nanosleep(&window, NULL);
+        if (!servers_cpu(c, &now)) {
+            return false;
+        }
+        if (now - before < IDLE_CPU) {
+            return true;
+        }
+        before = now;
+    }
+    fprintf(c->progress, "a server is busy without any load; it is not waited for\n");
+    c->restless = true;
+    return true;
+}
+
+static bool
+servers_start(struct compare *c)
+{
+    struct err_detail d = { .text = "" };
+
+    for (unsigned i = 0; i < c->suite->servers; i++) {
+        if (process_start(&c->servers[i].process, c->suite->commands[i],
+                          c->cores.pinned ? &c->cores.servers : NULL, &d)) {
+            server_complain(c, i, d.text);
+            return false;
         }
     }
-    printf("| %s | %.0f | %.0f | %.2f (%.2f..%.2f) | %.2f | %.2f | %.2f (%.2f..%.2f) |\n", name,
-           s[0][0].median, s[0][1].median, s[0][2].median, s[0][2].min, s[0][2].max,
-           s[1][0].median, s[1][1].median, s[1][2].median, s[1][2].min, s[1][2].max);
+    if (!servers_settle(c)) {
+        return false;
+    }
+    for (unsigned i = 0; i < c->suite->servers; i++) {
+        if (process_rss(c->servers[i].process.pid, &c->servers[i].empty_rss, &d)) {
+            fprintf(c->progress, "%c: memory is unknown: %s\n", 'A' + i, d.text);
+        }
+    }
+    return true;
 }
 
+/* -- rounds ----------------------------------------------------------------------------------- */
+
 static void
-rounds_print(const struct round *rounds, unsigned count, double *room)
+server_read_memory(struct server *s, double *values)
 {
-    static const char *const what[] = { "operations/s", "server CPU us/operation" };
+    uint64_t rss, items;
 
-    for (int figure = 0; figure < 2; figure++) {
-        for (int server = 0; server < 3; server++) {
-            struct spread s = rounds_spread(rounds, count, (enum figure)figure, server, room);
-
-            printf("%s %s: median %.*f, %.*f..%.*f\n", server == 0   ? "A"
-                                                       : server == 1 ? "B"
-                                                                     : "A/B",
-                   what[figure], figure || server == 2 ? 3 : 0, s.median,
-                   figure || server == 2 ? 3 : 0, s.min, figure || server == 2 ? 3 : 0, s.max);
-        }
+    if (s->empty_rss == 0 || process_rss(s->process.pid, &rss, NULL)) {
+        return;
+    }
+    values[FIGURE_RESIDENT] = (double)rss / (1 << 20);
+    if (probe_items(s->process.place, &items) && items > 0) {
+        values[FIGURE_ITEM] = ((double)rss - (double)s->empty_rss) / (double)items;
     }
 }
 
 /* One round on one server. */
 static bool
-server_measure(const struct plan *base, const struct process *server, const struct keys *k,
-               struct load_result *result, struct report_figures *ret)
+server_measure(struct compare *c, const struct plan *base, const struct keys *k, unsigned i,
+               double *values)
 {
+    struct server *s = &c->servers[i];
     struct plan plan = *base;
     struct err_detail d = { .text = "" };
+    struct report_figures f;
 
-    plan.place = server->place;
-    plan.pid = server->pid;
-    if (load_run(&plan, k, result, &d)) {
-        fprintf(stderr, "magpie-bench: %s\n", d.text);
+    plan.place = s->process.place;
+    plan.pid = s->process.pid;
+    if (load_run(&plan, k, c->result, &d)) {
+        server_complain(c, i, d.text);
         return false;
     }
-    *ret = report_figures(result);
-    return report_print_trouble(result);
-}
-
-static bool
-rounds_run(const struct plan *plan, const struct process *server, const struct keys *k,
-           struct round *rounds)
-{
-    struct load_result *result = malloc(sizeof *result);
-    bool ok = result != NULL;
-
-    for (unsigned i = 0; ok && i < plan->rounds; i++) {
-        int first = (int)(i % 2);
-        struct report_figures *of = rounds[i].of;
-
-        ok = server_measure(plan, &server[first], k, result, &of[first]) &&
-             server_measure(plan, &server[1 - first], k, result, &of[1 - first]);
-        if (ok && !plan->row) {
-            printf("round %u: A %.0f operations/s, %.3f us; B %.0f operations/s, %.3f us; client "
-                   "%.2f cores\n",
-                   i + 1, of[0].rate, of[0].server_cost, of[1].rate, of[1].server_cost,
-                   of[0].client_load);
-            fflush(stdout);
-        }
+    if (c->result->errors > 0 || c->result->wrong > 0) {
+        server_complain(c, i, c->result->complaint);
+        return false;
     }
-    free(result);
-    return ok;
+    f = report_figures(c->result);
+    values[FIGURE_RATE] = f.rate;
+    values[FIGURE_COST] = f.server_cost;
+    values[FIGURE_P50] = f.p50;
+    values[FIGURE_P99] = f.p99;
+    values[FIGURE_P999] = f.p999;
+    if (f.hit_ratio >= 0) {
+        values[FIGURE_HITS] = 100 * f.hit_ratio;
+    }
+    values[FIGURE_CLIENT] = f.client_load;
+    server_read_memory(s, values);
+    return true;
 }
 
-/* Starts and fills both. */
-static bool
-servers_start(const struct plan *plan, const char *const command[2], struct process *server,
-              const struct keys *k)
+static void
+round_report(const struct compare *c, const struct figures *f, unsigned round)
 {
-    struct err_detail d = { .text = "" };
-    struct plan fill = *plan;
+    fprintf(c->progress, "round %u:", round + 1);
+    for (unsigned i = 0; i < f->servers; i++) {
+        const double *values = figures_of(f, i, round);
 
-    for (int i = 0; i < 2; i++) {
-        err_t e = process_start(&server[i], command[i], &d);
+        fprintf(c->progress, " %c %.0f operations/s, %.3f us;", 'A' + i, values[FIGURE_RATE],
+                values[FIGURE_COST]);
+    }
+    fprintf(c->progress, " client %.2f cores\n", figures_of(f, 0, round)[FIGURE_CLIENT]);
+    fflush(c->progress);
+}
 
-        fill.place = server[i].place;
-        if (!e && plan->prefill) {
-            e = load_prefill(&fill, k, &d);
+static bool
+rounds_run(struct compare *c, const struct plan *plan, const struct keys *k, struct figures *f)
+{
+    for (unsigned round = 0; round < f->rounds; round++) {
+        for (unsigned turn = 0; turn < f->servers; turn++) {
+            unsigned i = (round + turn) % f->servers;
+
+            if (!servers_settle(c) || !server_measure(c, plan, k, i, figures_of(f, i, round))) {
+                return false;
+            }
         }
-        if (e) {
-            fprintf(stderr, "magpie-bench: %c: %s\n", 'A' + i, d.text);
+        round_report(c, f, round);
+    }
+    return true;
+}
+
+/* -- loads ------------------------------------------------------------------------------------ */
+
+static bool
+text_same(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+/* The servers still hold what b wants stored, since they were filled for a and a was run. */
+static bool
+plan_fills_alike(const struct plan *a, const struct plan *b)
+{
+    return a->prefill && a->share[VERB_DELETE] <= 0 && text_same(a->ttl, "0") &&
+           a->keys.count == b->keys.count && text_same(a->key_size, b->key_size) &&
+           text_same(a->value_size, b->value_size) && text_same(b->ttl, "0") &&
+           a->seed == b->seed && a->keys.flags == b->keys.flags &&
+           (b->share[VERB_INCR] <= 0 ||
+            (a->share[VERB_INCR] > 0 && a->keys.counters == b->keys.counters));
+}
+
+static bool
+servers_fill(struct compare *c, const struct plan *plan, const struct keys *k)
+{
+    struct plan fill = *plan;
+    struct err_detail d = { .text = "" };
+
+    for (unsigned i = 0; i < c->suite->servers; i++) {
+        fill.place = c->servers[i].process.place;
+        if (load_prefill(&fill, k, &d)) {
+            server_complain(c, i, d.text);
             return false;
         }
     }
     return true;
 }
 
-bool
-compare_run(const struct plan *plan, const char *const command[2])
+static bool
+load_compare(struct compare *c, unsigned number)
 {
-    struct process server[2] = { { .pid = 0 }, { .pid = 0 } };
-    struct round *rounds = calloc(plan->rounds, sizeof *rounds);
-    double *room = calloc(plan->rounds, sizeof *room);
-    struct keys keys = { 0 };
-    bool ok = rounds && room &&
-              !keys_init(&keys, &plan->keys);
+    const struct suite_load *load = &c->suite->loads[number];
+    const struct plan *plan = &load->plan;
+    struct figures f = { 0 };
+    struct keys *keys = calloc(1, sizeof *keys);
+    bool ok = !figures_init(&f, c->suite->servers, c->suite->rounds) && keys &&
+              !keys_init(keys, &plan->keys);
 
     if (!ok) {
         fputs("magpie-bench: no memory\n", stderr);
     }
-    ok = ok && servers_start(plan, command, server, &keys) &&
-         rounds_run(plan, server, &keys, rounds);
-    process_stop(&server[0]);
-    process_stop(&server[1]);
-    if (ok && plan->row) {
-        rounds_print_row(plan->row, rounds, plan->rounds, room);
-    } else if (ok) {
-        rounds_print(rounds, plan->rounds, room);
+    fprintf(c->progress, "\n%s%s%s\n", load->name, *load->options ? ": " : "", load->options);
+    if (ok && plan->prefill &&
+        !(number > 0 && plan_fills_alike(&c->suite->loads[number - 1].plan, plan))) {
+        ok = servers_fill(c, plan, keys);
     }
-    keys_fini(&keys);
-    free(rounds);
-    free(room);
+    ok = ok && rounds_run(c, plan, keys, &f);
+    if (ok) {
+        verdict_print(c->suite, number, &f);
+    }
+    if (keys) {
+        keys_fini(keys);
+    }
+    free(keys);
+    figures_fini(&f);
+    return ok;
+}
+
+/* One core for each thread of the load that has most. */
+static void
+compare_pin(struct compare *c)
+{
+    unsigned threads = 1;
+
+    for (unsigned i = 0; i < c->suite->load_count; i++) {
+        unsigned of_load = c->suite->loads[i].plan.threads;
+
+        threads = of_load > threads ? of_load : threads;
+    }
+    cores_allowed(&c->cores.all);
+    c->cores.pinned = c->suite->pin &&
+                      cores_split(&c->cores.all, threads, &c->cores.load, &c->cores.servers) &&
+                      cores_stay_on(&c->cores.load);
+}
+
+bool
+compare_run(const struct suite *suite)
+{
+    struct compare *c = calloc(1, sizeof *c);
+    bool ok;
+
+    if (!c || !(c->result = malloc(sizeof *c->result))) {
+        fputs("magpie-bench: no memory\n", stderr);
+        free(c);
+        return false;
+    }
+    c->suite = suite;
+    c->progress = suite->output == SUITE_TEXT ? stdout : stderr;
+    for (unsigned i = 0; i < suite->servers; i++) {
+        c->servers[i].process = PROCESS_NONE;
+    }
+    process_guard();
+    compare_pin(c);
+    ok = servers_start(c);
+    if (ok) {
+        verdict_begin(suite, &c->cores);
+    }
+    for (unsigned i = 0; ok && i < suite->load_count; i++) {
+        ok = load_compare(c, i);
+    }
+    for (unsigned i = 0; i < suite->servers; i++) {
+        process_stop(&c->servers[i].process);
+    }
+    if (ok) {
+        verdict_end(suite);
+    }
+    free(c->result);
+    free(c);
     return ok;
 }

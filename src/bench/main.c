@@ -1,5 +1,5 @@
 /*
- * main.c - magpie-bench: makes load on a memcached, and compares two.
+ * main.c - magpie-bench: makes load on a memcached, and compares several.
  */
 #include "bench/compare.h"
 #include "bench/load.h"
@@ -17,14 +17,17 @@ static int
 help_print(void)
 {
     fputs("usage: magpie-bench [OPTION]...\n"
-          "       magpie-bench compare [OPTION]... -- 'SERVER COMMAND A' -- 'SERVER COMMAND B'\n"
+          "       magpie-bench compare [OPTION]... [--load NAME [OPTION]...]...\n"
+          "                            -- 'SERVER COMMAND A' -- 'SERVER COMMAND B'...\n"
           "\n"
           "Makes load on a server that speaks memcached's protocols and prints rate, latency and,\n"
-          "with --pid, what it cost the server.  compare starts two servers on free loopback\n"
-          "ports (it appends -l and -p) and runs the load on them in turn.  Defaults in brackets.\n"
+          "with --pid, what it cost the server.  compare starts servers on free loopback ports\n"
+          "(it appends -l and -p, or replaces {port}), runs the loads on them in turn, and prints\n"
+          "each one's figures and their ratios to the last server's.  Defaults in brackets.\n"
           "\n",
           stdout);
     plan_print_help();
+    suite_print_help();
     fputs("\nCtrl-C ends a run early and prints what was measured.\n"
           "Exit status: 0 fine; 1 errors, wrong values or no server; 2 wrong usage.\n",
           stdout);
@@ -110,51 +113,19 @@ bench_single(struct plan *plan)
     return !e && fine && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Joins the words up to the next "--" to one command; *at is then behind it.  Gives: free(). */
-static char *
-command_join(int argc, char **argv, int *at)
-{
-    size_t len = 1;
-    char *line;
-    int end = *at;
-
-    while (end < argc && strcmp(argv[end], "--") != 0) {
-        len += strlen(argv[end++]) + 1;
-    }
-    line = calloc(1, len);
-    for (; line && *at < end; (*at)++) {
-        if (line[0] != '\0') {
-            strcat(line, " ");
-        }
-        strcat(line, argv[*at]);
-    }
-    *at = end + 1;
-    return line;
-}
-
 static int
-bench_compare(const struct plan *plan, int argc, char **argv)
+bench_compare(int argc, char **argv)
 {
-    int at = 0, status = EXIT_FAILURE;
-    char *a = command_join(argc, argv, &at);
-    char *b = at < argc ? command_join(argc, argv, &at) : NULL;
+    struct err_detail d = { .text = "" };
+    struct suite suite;
+    bool ok;
 
-    if (!a || !b || !*a || !*b || at <= argc) {
-        status = usage_complain("compare wants two commands: -- 'A' -- 'B'");
-    } else if (plan->place || plan->pid) {
-        status = usage_complain("compare starts its own servers: no --server, no --pid");
-    } else if (plan->output != PLAN_OUTPUT_TEXT) {
-        status = usage_complain("compare prints text: no --output");
-    } else {
-        if (!plan->row) {
-            printf("A: %s\nB: %s\n", a, b);
-            plan_print(plan);
-        }
-        status = compare_run(plan, (const char *const[]){ a, b }) ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (suite_parse(argc, argv, &suite, &d)) {
+        return usage_complain(d.text);
     }
-    free(a);
-    free(b);
-    return status;
+    ok = compare_run(&suite);
+    suite_free(&suite);
+    return ok && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int
@@ -170,19 +141,14 @@ main(int argc, char **argv)
             return help_print();
         }
     }
-    argc -= compares;
-    argv += compares;
+    if (compares) {
+        return bench_compare(argc - 2, argv + 2);
+    }
     if (plan_parse(argc, argv, &plan, &rest, &d)) {
         return usage_complain(d.text);
     }
-    if (compares) {
-        return bench_compare(&plan, argc - rest, argv + rest);
-    }
     if (rest < argc) {
         return usage_complain("words that are no options");
-    }
-    if (plan.rounds != 5 || plan.row) {
-        return usage_complain("--rounds and --row go with compare");
     }
     return bench_single(&plan);
 }

@@ -28,11 +28,11 @@ enum type {
 };
 
 enum group { GROUP_SERVER, GROUP_REQUESTS, GROUP_KEYS, GROUP_RUN, GROUP_TRACE, GROUP_REPORT,
-             GROUP_COMPARE, GROUPS };
+             GROUPS };
 
 static const char *const titles[GROUPS] = {
     "The server", "Requests", "Keys and values", "The run", "A trace instead of all that",
-    "The report", "compare only",
+    "The report",
 };
 
 /* An option; what it stands for lies in struct plan. */
@@ -119,11 +119,6 @@ static const struct row rows[] = {
       "text, json or csv (text)" },
     { GROUP_REPORT, "progress", NULL, TYPE_YES, AT(progress), 0, 0,
       "a line on standard error each second, as on a terminal" },
-
-    { GROUP_COMPARE, "rounds", "N", TYPE_COUNT, AT(rounds), 1, 1000, "on each server (5)" },
-    { GROUP_COMPARE, "row", "NAME", TYPE_TEXT, AT(row), 0, 0,
-      "print one row of a Markdown table: A and B in operations/s,\n"
-      "A/B; then us of server CPU per operation, A/B" },
 };
 
 #define ROWS (sizeof rows / sizeof *rows)
@@ -420,7 +415,7 @@ plan_parse(int argc, char **argv, struct plan *ret, int *ret_rest, struct err_de
         .share = { [VERB_GET] = 0.9, [VERB_SET] = 0.1 },
         .keys = { .count = 100000, .counters = 1000 },
         .key_size = "24", .value_size = "100", .ttl = "0", .seed = 1, .prefill = true,
-        .warmup = USEC_PER_SEC, .duration = 5 * USEC_PER_SEC, .trace_warmup = 0.3, .rounds = 5,
+        .warmup = USEC_PER_SEC, .duration = 5 * USEC_PER_SEC, .trace_warmup = 0.3,
     };
     uint64_t given = 0;
     err_t e = options_read(argc, argv, &p, &given, d);

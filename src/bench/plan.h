@@ -37,8 +37,6 @@ struct plan {
     double       trace_warmup; /* share of the trace that does not count for the hit ratio */
     enum plan_output output;
     bool         progress;    /* a line on stderr each second */
-    unsigned     rounds;      /* of compare */
-    const char  *row;         /* compare: name of a row of a table, instead of prose */
 };
 
 /*

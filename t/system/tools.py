@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""magpiectl, and magpie-bench compare: what they print and how they exit."""
+"""magpiectl: what it prints and how it exits."""
 
 import os
 import subprocess
@@ -9,12 +9,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import tap  # noqa: E402
-from server import PROGRAM, Server, pattern, program_exists  # noqa: E402
+from server import Server, pattern, program_exists  # noqa: E402
 
 CTL = os.path.abspath(os.environ.get("MAGPIECTL", "./magpiectl"))
-BENCH = os.path.abspath(os.environ.get("MAGPIEBENCH", "./magpie-bench"))
 DONE, NO, USAGE, FAILED = range(4)
-QUICK = ("--seconds", "0.2", "--warmup", "0.05", "--connections", "5")
 
 
 def tool(*words, text=b""):
@@ -90,30 +88,12 @@ def ctl_usage(s):
                (code, out, err))
 
 
-def bench_compares():
-    """compare starts both servers, and leaves none behind."""
-    user = "-u root " if os.geteuid() == 0 else ""
-    server = "%s %s-t 1" % (PROGRAM, user)
-    code, out, err = tool(BENCH, "compare", "--rounds", "2", "--keys", "100", *QUICK, "--", server,
-                          "--", server)
-    tap.ok(code == 0 and out.count(b"\nround ") == 2 and b"A/B operations/s: median " in out,
-           "compare", (code, out, err))
-    code, out, err = tool(BENCH, "compare", "--row", "x", "--rounds", "1", "--keys", "100", *QUICK,
-                          "--", server, "--", server)
-    tap.ok(code == 0 and out.count(b"|") == 8 and out.startswith(b"| x |"), "compare --row",
-           (code, out, err))
-    code, out, err = tool(BENCH, "compare", *QUICK, "--", server, "--", "false")
-    tap.ok(code == 1 and b"ended at once" in err, "compare with a server that does not start",
-           (code, out, err))
-
-
 def main():
     """Every function of this file."""
     program_exists()
     with Server() as s:
         for function in (ctl_values, ctl_looks, ctl_usage):
             tap.guarded(function, s)
-    tap.guarded(bench_compares)
     tap.done()
 
 
