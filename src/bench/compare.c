@@ -158,10 +158,12 @@ server_measure(struct compare *c, const struct plan *base, const struct keys *k,
     }
     f = report_figures(c->result);
     values[FIGURE_RATE] = f.rate;
-    values[FIGURE_COST] = f.server_cost;
-    values[FIGURE_P50] = f.p50;
-    values[FIGURE_P99] = f.p99;
-    values[FIGURE_P999] = f.p999;
+    if (f.rate > 0) {
+        values[FIGURE_COST] = f.server_cost;
+        values[FIGURE_P50] = f.p50;
+        values[FIGURE_P99] = f.p99;
+        values[FIGURE_P999] = f.p999;
+    }
     if (f.hit_ratio >= 0) {
         values[FIGURE_HITS] = 100 * f.hit_ratio;
     }

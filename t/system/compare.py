@@ -24,8 +24,7 @@ BENCH = os.path.abspath(os.environ.get("MAGPIEBENCH", "./magpie-bench"))
 USER = ["-u", "root"] if os.geteuid() == 0 else []
 SERVER = " ".join([PROGRAM, "-t", "1"] + USER)
 THEIRS = " ".join(["memcached", "-t", "1"] + USER) if shutil.which("memcached") else SERVER
-QUICK = ["--rounds", "2", "--seconds", "0.1", "--warmup", "0.02", "--connections", "3",
-         "--keys", "300"]
+QUICK = ["--rounds", "2", "--requests", "2000", "--connections", "3", "--keys", "300"]
 LONG = ["--rounds", "1000", "--seconds", "0.1", "--warmup", "0", "--connections", "3",
         "--keys", "300"]
 
