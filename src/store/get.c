@@ -156,8 +156,7 @@ store_bump(struct store_txn *t)
     }
 }
 
-/* The locked way, for large values (which are pinned) and for readers that writers keep in the
- * dark. */
+/* The locked way, for readers that writers keep in the dark and for what is dead. */
 static enum store_found
 get_locked(struct store_ctx *c, struct slice key, uint64_t hash, int options, struct store_hit *ret)
 {
@@ -175,6 +174,23 @@ get_locked(struct store_ctx *c, struct slice key, uint64_t hash, int options, st
     }
     store_unlock(&t);
     return t.found;
+}
+
+/*
+ * Pins a large value.  False: the bucket has moved on, or somebody holds it.  It is held for that
+ * instant, because who unlinks the item, and gives up the reference that it has for being linked,
+ * holds it too.
+ */
+static bool
+probe_pin(const struct probe *p, struct store_hit *ret)
+{
+    if (!bucket_touch(p->bucket, p->seq)) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&item_big(p->item)->refs, 1, memory_order_relaxed);
+    bucket_untouch(p->bucket, p->seq);
+    ret->pinned = p->item;
+    return true;
 }
 
 /* Copies the value to the scratch.  False: too long to be true. */
@@ -206,13 +222,9 @@ store_get(struct store_ctx *c, struct slice key, uint64_t hash, int options, str
             continue;
         }
         hit_fill(c, p.item, p.meta, p.key_at, ret);
-        if (!(options & STORE_NO_VALUE)) {
-            if (p.meta & ITEM_IS_BIG) {
-                break;
-            }
-            if (!probe_copy(c, &p, ret)) {
-                continue;
-            }
+        bool with_value = !(options & STORE_NO_VALUE), is_big = (p.meta & ITEM_IS_BIG) != 0;
+        if (with_value && !is_big && !probe_copy(c, &p, ret)) {
+            continue;
         }
         if (!probe_ok(s, hash, &p)) {
             continue;
@@ -220,6 +232,9 @@ store_get(struct store_ctx *c, struct slice key, uint64_t hash, int options, str
         enum store_found found = item_judge(s, c->sec, ret->version, ret->expires, p.meta);
         if (found == STORE_EXPIRED || found == STORE_FLUSHED) {
             break; /* whoever finds it dead takes it out */
+        }
+        if (found == STORE_HIT && with_value && is_big && !probe_pin(&p, ret)) {
+            continue;
         }
         if (found == STORE_HIT && !(options & STORE_PEEK)) {
             probe_bump(c, &p, ret->class_id);
