@@ -83,23 +83,27 @@ put_read(const struct command *c, struct put *p)
     return true;
 }
 
-static void
-put_spec(const struct worker *w, const struct command *c, const struct put *p,
-         struct store_spec *spec)
+static inline uint32_t
+put_expiry(const struct worker *w, const struct command *c, const struct put *p)
 {
     int64_t exptime = c->exptime;
-    uint64_t cas = 0;
 
     if (c->op == OP_META_SET) {
         exptime = p->create ? c->meta.vivify_ttl : exec_has(c, 'T') ? c->meta.ttl : 0;
-        cas = exec_has(c, 'E') ? c->meta.new_cas : 0;
     }
+    return exec_expiry(w, exptime);
+}
+
+static inline void
+put_spec(const struct worker *w, const struct command *c, const struct put *p,
+         struct store_spec *spec)
+{
     *spec = (struct store_spec){
         .key = c->key,
         .value_len = c->value_len,
         .client_flags = c->client_flags,
-        .expires = exec_expiry(w, exptime),
-        .cas = cas,
+        .expires = put_expiry(w, c, p),
+        .cas = c->op == OP_META_SET && exec_has(c, 'E') ? c->meta.new_cas : 0,
         .key_binary = c->op == OP_META_SET && c->key_binary,
     };
 }
@@ -110,16 +114,14 @@ put_saw(struct worker *w, const struct command *c, const struct put *p, const st
         uint8_t class_id)
 {
     static const char *const word[] = { "set", "add", "replace", "append", "prepend" };
-    uint32_t now = store_seconds(w->ctx);
-    struct store_spec spec;
+    uint32_t now = store_seconds(w->ctx), expires = put_expiry(w, c, p);
 
-    put_spec(w, c, p, &spec);
     w->sight.stored = true;
     w->sight.status = r->code;
     w->sight.command = p->compare && !put_joins(p) ? "cas" : word[p->mode];
     w->sight.new_class = class_id;
     w->sight.new_len = r->value_len;
-    w->sight.ttl = spec.expires > now ? spec.expires - now : 0;
+    w->sight.ttl = expires > now ? expires - now : 0;
 }
 
 /* There is no item for the value: the old one goes if it must. */

@@ -349,43 +349,53 @@ text_operands(struct text_parser *p, struct slice rest, struct command *c)
     }
 }
 
-/* A whole line without its end.  The commands that come most are asked for first. */
+/* The command that a line starts with, cut off it, if it is one that comes often; else OP_ERROR. */
+static inline enum op
+text_op_of_many(struct slice *line)
+{
+#define TRY(literal, id)                              \
+    if (STARTS(*line, literal)) {                     \
+        *line = slice_from(*line, sizeof literal - 1); \
+        return id;                                    \
+    }
+    TRY("get ", OP_GET)
+    TRY("mg ", OP_META_GET)
+    TRY("set ", OP_SET)
+    TRY("gets ", OP_GETS)
+    TRY("ms ", OP_META_SET)
+    TRY("incr ", OP_INCR)
+    TRY("delete ", OP_DELETE)
+    TRY("add ", OP_ADD)
+    TRY("cas ", OP_CAS)
+    TRY("decr ", OP_DECR)
+    TRY("touch ", OP_TOUCH)
+    TRY("gat ", OP_GAT)
+    TRY("md ", OP_META_DELETE)
+    TRY("ma ", OP_META_ARITH)
+#undef TRY
+    return OP_ERROR;
+}
+
+/* A whole line without its end. */
 static enum text_result
 text_line(struct text_parser *p, struct slice line, struct command *c)
 {
-    struct slice rest = line, word;
+    struct slice rest = line;
 
-    if (STARTS(line, "get ")) {
-        c->op = OP_GET;
-        text_retrieve(p, slice_from(line, 4), c);
+    c->op = text_op_of_many(&rest);
+    if (c->op == OP_GET) {
+        text_retrieve(p, rest, c);
         return TEXT_CMD;
     }
-    if (STARTS(line, "mg ")) {
-        c->op = OP_META_GET;
-        meta_parse(slice_from(line, 3), c);
-        return TEXT_CMD;
-    }
-    if (STARTS(line, "set ")) {
-        c->op = OP_SET;
-        text_store(slice_from(line, 4), c);
-        return TEXT_CMD;
-    }
-    if (STARTS(line, "gets ")) {
-        c->op = OP_GETS;
-        text_retrieve(p, slice_from(line, 5), c);
-        return TEXT_CMD;
-    }
-    if (STARTS(line, "ms ")) {
-        c->op = OP_META_SET;
-        meta_parse(slice_from(line, 3), c);
+    if (c->op != OP_ERROR) {
+        text_operands(p, rest, c);
         return TEXT_CMD;
     }
     if (line.len > 0 && *line.ptr == ' ') {
         text_fail(c, RPL_ERROR);
         return TEXT_CMD;
     }
-    word = token_next(&rest);
-    c->op = text_op(word);
+    c->op = text_op(token_next(&rest));
     if (c->op != OP_ERROR) {
         text_operands(p, rest, c);
         return TEXT_CMD;

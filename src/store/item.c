@@ -16,13 +16,16 @@ item_put_bytes(struct item *it, uint32_t at, const void *bytes, size_t n)
         n -= part;
         at += 8;
     }
-    for (; n >= 8; n -= 8, p += 8, at += 8) {
-        item_store_word(it, at, word_load(p));
+    _Atomic uint64_t *to = item_word(it, at);
+#pragma GCC unroll 4
+    for (size_t words = n / 8; words > 0; words--, p += 8, to++) {
+        atomic_store_explicit(to, word_load(p), memory_order_relaxed);
     }
+    n %= 8;
     if (n > 0) {
-        uint64_t w = item_load_word(it, at);
+        uint64_t w = atomic_load_explicit(to, memory_order_relaxed);
         memcpy(&w, p, n);
-        item_store_word(it, at, w);
+        atomic_store_explicit(to, w, memory_order_relaxed);
     }
 }
 
