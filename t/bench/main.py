@@ -17,12 +17,13 @@ import sys
 import time
 
 import page
+import reads
 import speed
 
 Settings = collections.namedtuple("Settings", "bench ours theirs user only rounds seconds page")
 
 # Each gives tables by name, for the rows that settings choose.
-PARTS = [speed.tables]
+PARTS = [speed.tables, reads.tables]
 
 
 def settings_read(env):
