@@ -129,7 +129,8 @@ meta_key_len(uint32_t meta)
 #define LAYOUT_WORDS_1(i)                                                                      \
     ((uint64_t)(2 + ((i) & 1) * 2 + ((i) >> 1 & 1) + ((i) >> 2 & 1) + ((i) >> 3 & 1)) << (i) * 4)
 #define LAYOUT_WORDS_4(i) \
-    (LAYOUT_WORDS_1(i) | LAYOUT_WORDS_1((i) + 1) | LAYOUT_WORDS_1((i) + 2) | LAYOUT_WORDS_1((i) + 3))
+    (LAYOUT_WORDS_1(i) | LAYOUT_WORDS_1((i) + 1) | LAYOUT_WORDS_1((i) + 2) | \
+     LAYOUT_WORDS_1((i) + 3))
 #define LAYOUT_WORDS \
     (LAYOUT_WORDS_4(0) | LAYOUT_WORDS_4(4) | LAYOUT_WORDS_4(8) | LAYOUT_WORDS_4(12))
 static_assert(ITEM_IS_BIG == 1 << 22 && ITEM_HAS_EXT == 1 << 23 && ITEM_HAS_FLAGS == 1 << 24 &&

@@ -42,8 +42,8 @@ Test(item, keys_are_compared_whole)
         cr_assert(item_key_is(it, meta_key_at(n), slice_of(key, n)), "length %u", n);
         for (uint32_t i = 0; i < n; i++) {
             key[i] = 'K';
-            cr_assert_not(item_key_is(it, meta_key_at(n), slice_of(key, n)), "length %u differs at %u",
-                          n, i);
+            cr_assert_not(item_key_is(it, meta_key_at(n), slice_of(key, n)),
+                          "length %u differs at %u", n, i);
             key[i] = 'k';
         }
     }
