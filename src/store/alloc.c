@@ -7,6 +7,9 @@
 
 /* A store under heavy load may lose what it evicted to another thread a few times, not for ever. */
 #define TAKE_ROUNDS 64
+/* ... and what it evicts may lie in a page that is being cleared, page after page of the small
+ * queue: then another class must help. */
+#define TAKE_EVICTS 48
 
 static bool
 chunk_is_draining(const struct slab *s, const struct item *chunk)
@@ -60,7 +63,8 @@ chunk_take(struct store_ctx *c, uint8_t class_id)
             return chunk;
         }
         metric_add(c->metrics, M_DIRECT_RECLAIMS, 1);
-        if (!evict_one(c, class_id) && !move_steal(c, class_id)) {
+        bool evicted = round < TAKE_EVICTS && evict_one(c, class_id);
+        if (!evicted && !move_steal(c, class_id)) {
             break;
         }
     }

@@ -1,21 +1,28 @@
 /*
  * balance.c - pages go where they are worth most, or where somebody wants them.
  *
- * Once a second the rebalancer compares how long items live in the class that evicts the youngest
- * with how long the coldest of the others have been idle, and moves some pages if the gap is worth
- * it.  Pages are also taken when the limit is exceeded, after cache_memlimit or because the table
- * grew, and one at a time on request (store_move_page), which goes first.
+ * What is evicted next has been idle for some time, in which its memory was of no use: that time,
+ * and the memory, are the price at which a class buys its hits.  Once a second the rebalancer looks
+ * at the prices.  Pages go from the class where it is highest to those where it is lowest and that
+ * use up what they get: slowly, because each page that moves costs some items, and faster the
+ * further the prices are apart.  Pages are also taken when the limit is exceeded, after
+ * cache_memlimit or because the table grew, and one at a time on request (store_move_page), which
+ * goes first.
  */
 #include "store/grip.h"
 #include "store/move.h"
 
 #include <assert.h>
+#include <math.h>
 
 #define STALLED_ROUNDS 8 /* passes without progress before a page is given back */
 #define FAILED_MAX     4u         /* pages given back before the rest waits for the next second */
-#define MOVES_BYTES    (1u << 20) /* of pages moved in a second, or */
-#define MOVES_FRACTION 128u       /* this part of all of them */
-#define AGE_RATIO      0.8        /* as memcached's slab_automove_ratio */
+#define PACE_CALM      1024.0     /* of so many pages one moves in a second, */
+#define PACE_HURRIED   128.0      /* up to one of so many, the wider the gap the more */
+#define PRICE_RATIO    0.8        /* as memcached's slab_automove_ratio */
+#define SPARE_WAIT     10u        /* seconds that chunks must be free to be spare */
+#define TURNOVERS      4.0
+#define RATE_LOOKS     8          /* that a class's rate of evictions is the average of */
 #define SAMPLES        16
 
 /* How long the colder items of a class have been idle: the third quartile of some. Class locked. */
@@ -48,79 +55,42 @@ class_sample_age_locked(struct store_ctx *c, const struct slab_class *k)
     return n > 0 ? age[n * 3 / 4] : 0;
 }
 
-/* What the rebalancer knows of a class. */
-struct look {
-    uint32_t pages, age;
-    bool evicts, spare; /* spare: pages' worth of free chunks */
-};
-
-static struct look
-class_look(struct store_ctx *c, struct slab_class *k)
-{
-    struct look l;
-
-    spin_lock(&k->lock);
-    l.pages = k->page_count;
-    l.evicts = k->figures.evicted > k->evicted_before;
-    /* Twice in a row, or it would lose the pages it was just given to fill. */
-    bool spare = k->free_chunks > 2 * (uint64_t)k->per_page + k->per_page / 2;
-    l.spare = spare && k->spare_before;
-    k->spare_before = spare;
-    l.age = l.evicts ? k->victim_age : class_sample_age_locked(c, k);
-    k->evicted_before = k->figures.evicted;
-    spin_unlock(&k->lock);
-    return l;
-}
-
-/* Has the gap been there for as long as it must?  there: now it is. */
-static bool
-gap_holds(struct store_ctx *c, bool there)
-{
-    struct store *s = c->store;
-
-    if (!there || s->gap_to != s->move_to) {
-        s->gap_since = c->sec;
-    }
-    s->gap_to = there ? s->move_to : 0;
-    return there && c->sec - s->gap_since >= TUNED(s, move_window);
-}
-
-/* Decides which class gives and which gets for the next second. */
-static void
-balance_look(struct store_ctx *c)
-{
-    struct store *s = c->store;
-    uint32_t young = UINT32_MAX, old = 0;
-    bool spare = false;
-
-    s->move_from = s->move_to = 0;
-    for (unsigned id = 1; id <= s->slab.table.count; id++) {
-        struct look l = class_look(c, &s->slab.classes[id]);
-        if (l.evicts && l.age < young) {
-            young = l.age;
-            s->move_to = (uint8_t)id;
-        }
-        bool better = l.spare != spare ? l.spare : l.age >= old;
-        if (l.pages > 1 && better) {
-            spare = l.spare;
-            old = l.age;
-            s->move_from = (uint8_t)id;
-        }
-    }
-    double ratio = TUNED(s, move_ratio) > 0 ? TUNED(s, move_ratio) : AGE_RATIO;
-    bool pair = s->move_to != 0 && s->move_from != 0 && s->move_from != s->move_to;
-    bool worth = TUNED(s, moves) && pair &&
-                 (TUNED(s, moves_eager) || gap_holds(c, spare || young < old * ratio));
-    uint32_t all = atomic_load_explicit(&s->slab.in_classes, memory_order_relaxed);
-    uint32_t step = MOVES_BYTES >> s->slab.page_shift;
-    s->tick_moves = worth ? (step > 0 ? step : 1) + all / MOVES_FRACTION : 0;
-}
-
-/* -- what was asked for -------------------------------------------------------------------------
+/*
+ * How long is what the class evicts next of no use?  Where the hand rests, what it would take gets
+ * older.  But a class that evicts from its small queue alone, because nothing of it is hit, or is
+ * hit in time, would never get the memory to show what it is worth: so it is no more than some
+ * turnovers of the class.  Class locked.
  */
+static double
+class_idle_locked(struct store_ctx *c, const struct slab_class *k, bool evicts)
+{
+    if (!evicts) {
+        return class_sample_age_locked(c, k) + 0.5;
+    }
+    double turnover = (double)k->page_count * k->per_page / k->evict_rate;
+    double age = k->hand_age > 0 ? k->hand_age + (c->sec - k->hand_sec)
+                                 : class_sample_age_locked(c, k) + 0.5;
+    return fmin(age, TURNOVERS * turnover);
+}
 
-#define ASKED       (UINT32_C(1) << 31) /* then source + 1 and destination */
-#define ASKED_SHIFT 8
+/* Seconds lie between this look and the last. */
+static void
+class_look(struct store_ctx *c, struct slab_class *k, uint32_t seconds)
+{
+    spin_lock(&k->lock);
+    double evicted = (double)(k->figures.evicted - k->evicted_before);
+    k->evicted_before = k->figures.evicted;
+    k->evict_rate += (evicted / seconds - k->evict_rate) / RATE_LOOKS;
+    if (k->free_chunks <= 2 * (uint64_t)k->per_page + k->per_page / 2) {
+        k->spare_since = c->sec;
+    }
+    /* For hits alone the price would be seconds times bytes; but then large values, of which each
+     * hit saves more, would have next to no memory beside small ones. */
+    k->look.price = class_idle_locked(c, k, evicted > 0) * sqrt(k->chunk);
+    k->look.evicts = evicted > 0;
+    k->look.spare = c->sec - k->spare_since >= SPARE_WAIT;
+    spin_unlock(&k->lock);
+}
 
 static uint32_t
 class_pages(struct slab_class *k)
@@ -130,6 +100,109 @@ class_pages(struct slab_class *k)
     spin_unlock(&k->lock);
     return n;
 }
+
+/* Has it used up what it had? */
+static bool
+class_is_short(struct slab_class *k)
+{
+    spin_lock(&k->lock);
+    bool is = k->free_chunks < k->per_page;
+    spin_unlock(&k->lock);
+    return is;
+}
+
+/* The class that buys the cheapest, among those that evict; 0: none does. */
+static uint8_t
+choose_taker(struct store *s, bool must_be_short)
+{
+    uint8_t best = 0;
+
+    for (unsigned id = 1; id <= s->slab.table.count; id++) {
+        struct slab_class *k = &s->slab.classes[id];
+        if (k->look.evicts && (best == 0 || k->look.price < s->slab.classes[best].look.price) &&
+            !(must_be_short && !class_is_short(k))) {
+            best = (uint8_t)id;
+        }
+    }
+    return best;
+}
+
+/* One with memory to spare, else the one that buys the dearest, but not this one; 0: none has two
+ * pages. */
+static uint8_t
+choose_giver(struct store *s, uint8_t but)
+{
+    const struct class_look *most = NULL;
+    uint8_t best = 0;
+
+    for (unsigned id = 1; id <= s->slab.table.count; id++) {
+        struct slab_class *k = &s->slab.classes[id];
+        const struct class_look *l = &k->look;
+        bool more = most == NULL ||
+                    (l->spare != most->spare ? l->spare : l->price >= most->price);
+        if (more && id != but && class_pages(k) > 1) {
+            most = l;
+            best = (uint8_t)id;
+        }
+    }
+    return best;
+}
+
+/* How many times wider than it must be is the gap between the two prices?  Below 1: not enough. */
+static double
+gap_between(const struct store *s, uint8_t taker, uint8_t giver)
+{
+    double ratio = TUNED(s, move_ratio) > 0 ? TUNED(s, move_ratio) : PRICE_RATIO;
+
+    if (taker == 0 || giver == 0) {
+        return 0;
+    }
+    if (s->slab.classes[giver].look.spare || TUNED(s, moves_eager)) {
+        return PACE_CALM / PACE_HURRIED;
+    }
+    return ratio * s->slab.classes[giver].look.price / s->slab.classes[taker].look.price;
+}
+
+/* Once a second; so many lie between this look and the last. */
+static void
+balance_look(struct store_ctx *c, uint32_t seconds)
+{
+    struct store *s = c->store;
+    uint32_t all = atomic_load_explicit(&s->slab.in_classes, memory_order_relaxed);
+
+    for (unsigned id = 1; id <= s->slab.table.count; id++) {
+        class_look(c, &s->slab.classes[id], seconds);
+    }
+    uint8_t taker = choose_taker(s, false);
+    if (!TUNED(s, moves) || gap_between(s, taker, choose_giver(s, taker)) < 1) {
+        s->gap_since = c->sec;
+        s->move_credit = 0;
+    }
+    s->tick_moves = c->sec - s->gap_since >= TUNED(s, move_window);
+    s->move_credit = fmin(s->move_credit + all, fmax(all, PACE_CALM));
+}
+
+/* Chooses which class gives the next page, and which gets it.  False: none is to move now. */
+static bool
+balance_choose(struct store *s, uint8_t *giver, uint8_t *taker)
+{
+    *taker = choose_taker(s, true);
+    *giver = choose_giver(s, *taker);
+    double gap = gap_between(s, *taker, *giver);
+    double cost = fmax(PACE_CALM / (gap * gap), PACE_HURRIED);
+
+    if (gap < 1 || s->move_credit < cost) {
+        return false;
+    }
+    s->move_credit -= cost;
+    return true;
+}
+
+/* -- what was asked for -------------------------------------------------------------------------
+ */
+
+#define ASKED       (UINT32_C(1) << 31) /* then source + 1 and destination */
+#define ASKED_SHIFT 8
 
 /* The class with most pages but dst, 0: none has two. */
 static int
@@ -213,17 +286,15 @@ static bool
 balance_begin(struct store_ctx *c)
 {
     struct store *s = c->store;
-    bool over = slab_is_over(&s->slab);
+    uint8_t from, to = 0;
 
-    if (s->move_from == 0) {
-        return false;
+    if (slab_is_over(&s->slab)) {
+        from = choose_giver(s, 0);
+        s->tick_over = from != 0 && page_begin(c, from, 0, 0);
+        return s->tick_over;
     }
-    if (!page_begin(c, s->move_from, over ? 0 : s->move_to, over ? 0 : 1)) {
-        s->tick_moves = 0;
-        s->move_from = 0;
-        return false;
-    }
-    return true;
+    s->tick_moves = balance_choose(s, &from, &to) && page_begin(c, from, to, 1);
+    return s->tick_moves;
 }
 
 /* A page of the pool is empty: there is nothing to wait for. */
@@ -283,9 +354,7 @@ balance_finish(struct store_ctx *c, enum move_result r)
         event_moved(c, m.class_id, m.to, false);
         s->tick_failed++;
     }
-    if (!m.asked) {
-        s->tick_moves -= s->tick_moves > 0;
-    } else if (r == MOVE_DONE) {
+    if (m.asked && r == MOVE_DONE) {
         atomic_store_explicit(&s->asked_move, 0, memory_order_release);
     }
 }
@@ -295,7 +364,7 @@ static bool
 move_is_wanted(const struct store *s)
 {
     return s->tick_failed < FAILED_MAX &&
-           (s->tick_moves > 0 || (slab_is_over(&s->slab) && s->move_from != 0));
+           (slab_is_over(&s->slab) ? s->tick_over : s->tick_moves);
 }
 
 /* Has a page in hand, or takes the next one. */
@@ -315,15 +384,14 @@ balance_prepare(struct store_ctx *c)
     struct store *s = c->store;
 
     slab_trim(&s->slab);
-    if (s->tick_balance != c->sec) {
+    if (s->tick_balance < c->sec) {
+        balance_look(c, c->sec - s->tick_balance);
         s->tick_balance = c->sec;
         s->tick_failed = 0;
-        balance_look(c);
-    } else if (slab_is_over(&s->slab) && s->move_from == 0) {
-        balance_look(c);
+        s->tick_over = true;
     }
     if (!TUNED(s, moves) || slab_has_room(&s->slab)) {
-        s->tick_moves = 0; /* who needs a page gets one of those that nobody has */
+        s->tick_moves = false; /* who needs a page gets one of those that nobody has */
     }
 }
 

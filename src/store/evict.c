@@ -3,11 +3,11 @@
  *
  * After S3-FIFO (Yang et al., SOSP 2023), with a clock in place of its main queue, so that items
  * need no links.  Once memory is full a new item enters its class's small queue, a ring of handles
- * of about a tenth of the class.  At its end an item with two hits or more becomes a main item
- * where it lies, others are evicted and leave a ghost: their tag in the slot they had (table.h).  A
- * new item that meets its ghost is main at once.  Main items have no queue: a hand sweeps the
- * class's chunks, takes one off the frequency of each and evicts those that have none. Before
- * anything was ever short, items are main without passing the queue.
+ * of about a tenth of the class.  At its end an item that was hit becomes a main item where it
+ * lies, others are evicted and leave a ghost: their tag in the slot they had (table.h).  A new item
+ * that meets its ghost is main at once.  Main items have no queue: a hand sweeps the class's
+ * chunks, takes one off the frequency of each and evicts those that have none. Before anything was
+ * ever short, items are main without passing the queue.
  *
  * Entries of the ring whose item is gone are recognised by the version they carry.  Dead items met
  * on the way go first.
@@ -24,9 +24,10 @@
 #define SMALL_MIN      8u    /* items; a class of few chunks has a queue all the same */
 #define HAND_PATIENCE  1024u /* main items passed over before one goes whatever its frequency */
 #define HAND_STEPS_MAX 16384u
+#define HAND_AVERAGE   64 /* victims whose age is remembered */
 #define HAND_WEARY     32u /* victims before a class of temporary items is searched for others */
 #define DEAD_STEPS_MAX 256u /* with -M: chunks looked at for a dead one */
-#define PROMOTE_HITS   2u
+#define PROMOTE_HITS   1u
 #define SMALL_STEPS    256u /* entries of the small queue that one eviction goes through */
 
 void
@@ -237,6 +238,17 @@ hand_lower(struct store_ctx *c, struct slab_class *k, struct item *it)
     return true;
 }
 
+/* How long the hand's victims were idle.  Class locked. */
+static void
+hand_learn(const struct store_ctx *c, struct slab_class *k, const struct item *victim)
+{
+    uint32_t last = item_seen(victim) >> SEEN_SHIFT;
+    double age = (c->sec > last ? c->sec - last : 0) + 0.5;
+
+    k->hand_age += k->hand_age > 0 ? (age - k->hand_age) / HAND_AVERAGE : age;
+    k->hand_sec = c->sec;
+}
+
 /* What the hand may take. */
 enum reach {
     REACH_DEAD,      /* nothing alive: -M */
@@ -263,6 +275,7 @@ hand_judge(struct store_ctx *c, struct slab_class *k, struct item *it, enum reac
         return grip_remove(c, k, &g, REMOVE_DEAD_WRITER, -1);
     } else if (reach != REACH_DEAD && (!(g.meta & ITEM_TEMP) || reach == REACH_TEMPORARY) &&
                !(patient && (hand_lower(c, k, it) || (g.meta & ITEM_TOMBSTONE)))) {
+        hand_learn(c, k, it);
         return grip_remove(c, k, &g, REMOVE_EVICT, -1);
     }
     grip_drop(&g);

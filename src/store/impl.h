@@ -140,11 +140,11 @@ struct store {
     uint64_t tick_asked;    /* classes of asked_crawl that are being walked */
     usec_t crawled;         /* time of day of the last step of a walk */
     uint32_t tick_balance;  /* second of the last look at the classes */
-    unsigned tick_moves;    /* pages the rebalancer may still move */
+    bool tick_moves;        /* the rebalancer may move a page in this second, */
+    bool tick_over;         /* ... or give one back, if memory is above the limit */
+    double move_credit;     /* as far as this goes: balance.c */
     unsigned tick_failed;   /* pages that could not be emptied in this second */
-    uint8_t move_from, move_to;
-    uint8_t gap_to;     /* class that evicted the youngest, as long as a gap holds */
-    uint32_t gap_since; /* store second */
+    uint32_t gap_since; /* store second when the gap opened */
 };
 
 /* Is this item dead, and how?  STORE_HIT if it lives (a tombstone does not). */

@@ -63,12 +63,23 @@ gripped_evict(struct store_ctx *c, struct slab_class *k, struct grip *g, enum re
     item_release(c, it);
 }
 
-/* A free chunk for what lives in a page that is being cleared.  Who asked for a page of this class
- * wants the class to have one less; otherwise memory that nobody has is better than a loss. */
+/*
+ * A free chunk for what lives in a page that is being cleared.  Who asked for a page of this class
+ * wants the class to have one less; otherwise memory that nobody has is better than a loss.  What
+ * was hit lately may have the chunk of what the class would evict next.
+ */
 static struct item *
-rescue_chunk(struct store_ctx *c, const struct slab_class *k, const struct move *m)
+rescue_chunk(struct store_ctx *c, struct slab_class *k, const struct move *m, bool wanted)
 {
-    return m->rescue ? chunk_take_free(c, k->id, !m->asked) : NULL;
+    struct item *to = m->rescue ? chunk_take_free(c, k->id, !m->asked) : NULL;
+
+    if (to == NULL && m->rescue && wanted && c->store->config.evict && evict_one(c, k->id)) {
+        spin_lock(&k->lock);
+        k->evicted_before++; /* as in gripped_evict() */
+        spin_unlock(&k->lock);
+        to = chunk_take_free(c, k->id, false);
+    }
+    return to;
 }
 
 /* Moves a gripped item to another chunk of its class.  False: there is none free. */
@@ -76,7 +87,7 @@ static bool
 item_rescue(struct store_ctx *c, struct slab_class *k, struct grip *g, const struct move *m)
 {
     struct store *s = c->store;
-    struct item *to = rescue_chunk(c, k, m);
+    struct item *to = rescue_chunk(c, k, m, (item_seen(g->it) & SEEN_FREQ_MASK) > 0);
 
     if (to == NULL) {
         return false;
@@ -171,7 +182,7 @@ chunk_clear_piece(struct store_ctx *c, struct slab_class *k, struct item *piece,
         move_is_busy(c, m, mine ? BUSY_READER : BUSY_WRITER);
         return;
     }
-    struct item *to = rescue_chunk(c, k, m);
+    struct item *to = rescue_chunk(c, k, m, (item_seen(owner) & SEEN_FREQ_MASK) > 0);
     if (to != NULL) {
         chunk_copy(to, piece, PIECE_HEADER + piece_bytes(piece));
         piece_relink(s, owner, piece, to);

@@ -40,6 +40,13 @@ struct class_figures {
 /* Why a class is walked. */
 enum walk_kind { WALK_NONE, WALK_DUE, WALK_FLUSH, WALK_ASKED };
 
+/* What the rebalancer saw of a class when it last looked. */
+struct class_look {
+    double price; /* of keeping its next victim: see class_price() */
+    bool evicts;
+    bool spare; /* it has had pages' worth of free chunks for long */
+};
+
 struct slab_class {
     _Alignas(64) struct spin lock;
     uint8_t id;
@@ -55,9 +62,14 @@ struct slab_class {
     uint32_t ring_cap, ring_head, ring_count;
     uint32_t hand_page, hand_chunk;
     uint32_t hand_weary;    /* victims until it looks again for any but temporary items */
-    uint32_t victim_age;    /* seconds since the last victim was used when it was evicted */
+    uint32_t victim_age; /* seconds since the last victim was used when it was evicted */
+    double hand_age;     /* the same of the hand's victims, on the average of the latest; 0: none */
+    uint32_t hand_sec;   /* when it took the last of them */
+    /* balance.c */
     int64_t evicted_before; /* figure at the last look of the rebalancer */
-    bool spare_before;      /* it had chunks to spare then */
+    double evict_rate;      /* items a second, on the average of the latest looks */
+    uint32_t spare_since;   /* store second since when it has had chunks to spare */
+    struct class_look look;
     struct class_figures figures;
     /* expire.h */
     _Atomic uint32_t ttl_slot[64]; /* items that expire in that slot of 16 s */

@@ -1,4 +1,5 @@
 #include "engine.h"
+#include "base/rng.h"
 
 #define CLASSIC_PAGE (1u << 20)
 
@@ -266,6 +267,69 @@ Test(balance, the_eager_rebalancer_asks_for_no_gap)
         engine_fini(&e);
     }
     cr_expect(moved[1] > moved[0] + 10, "%lld, %lld", (long long)moved[0], (long long)moved[1]);
+}
+
+/* Pages are not worth moving for chance: each costs items. */
+Test(balance, sizes_that_stay_leave_pages_where_they_are)
+{
+    struct engine e;
+    const struct store_config config = engine_config(16 << 20);
+    struct rng rng;
+
+    rng_init(&rng, 1);
+    engine_init(&e, &config);
+    int64_t before = 0;
+    for (int i = 0; i < 160000; i++) {
+        struct store_hit hit;
+        char key[32];
+        double u = rng_unit(&rng);
+        int n = (int)(u * u * u * 60000);
+        snprintf(key, sizeof key, "key-%d", n);
+        if (engine_look(&e, key, &hit) != STORE_HIT) {
+            cr_assert_neq(put_sized(&e, n, (uint32_t)(20 + n * 37L % 2000)), 0);
+        }
+        if (i % 1000 == 0) {
+            engine_pass(&e, 1);
+            engine_settle(&e);
+        }
+        before = i == 60000 ? engine_metric(&e, M_PAGES_MOVED) : before;
+    }
+    int64_t moved = engine_metric(&e, M_PAGES_MOVED) - before;
+    cr_expect(engine_metric(&e, M_EVICTIONS) > 10000);
+    cr_expect(moved < 200, "%lld pages of 256 moved in 100 s", (long long)moved);
+    engine_fini(&e);
+}
+
+/* Whoever loses a page loses what it wants least, and not what happens to lie there. */
+Test(balance, what_was_hit_outlives_its_page)
+{
+    struct engine e;
+    struct store_config config = engine_config(4 << 20);
+    struct store_hit hit;
+    char key[32];
+    int n = 0, held = 0, wanted = 0;
+
+    config.tuning.moves = false;
+    engine_init(&e, &config);
+    while (engine_metric(&e, M_EVICTIONS) == 0) {
+        (void)put_sized(&e, n++, 300);
+    }
+    cr_assert(n > 9000);
+    for (int i = 0; i < n; i += 10) {
+        snprintf(key, sizeof key, "key-%d", i);
+        wanted += engine_look(&e, key, &hit) == STORE_HIT;
+    }
+    uint8_t class_id = hit.class_id;
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(store_move_page(e.store, class_id, 0), STORE_ASKED_OK);
+        engine_settle(&e);
+    }
+    for (int i = 0; i < n; i += 10) {
+        snprintf(key, sizeof key, "key-%d", i);
+        held += engine_look(&e, key, &hit) == STORE_HIT;
+    }
+    cr_expect(held >= wanted - wanted / 50, "%d of %d", held, wanted);
+    engine_fini(&e);
 }
 
 /* memcached's classes have a page each, whatever -m says; what goes above it is given back. */
