@@ -31,12 +31,13 @@
 #define SMALL_STEPS    256u /* entries of the small queue that one eviction goes through */
 
 void
-evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int ghost_epoch)
+evict_unlink(struct store_ctx *c, struct item *it, struct bucket *b, _Atomic uint64_t *slot,
+             int ghost_epoch)
 {
     uint32_t meta = item_meta(it);
 
     assert(meta_kind(meta) == ITEM_LINKED);
-    table_remove(slot, ghost_epoch);
+    table_remove(&c->store->table, b, slot, ghost_epoch);
     item_count(c, it, -1);
     item_set_meta(it, meta_with_kind(meta, ITEM_PRIVATE));
     store_count_key(c, -1);

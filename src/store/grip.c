@@ -104,7 +104,7 @@ grip_remove(struct store_ctx *c, struct slab_class *k, struct grip *g, enum remo
             int ghost_epoch)
 {
     victim_count(c, k, g, why);
-    evict_unlink(c, g->it, g->slot, ghost_epoch);
+    evict_unlink(c, g->it, g->bucket, g->slot, ghost_epoch);
     grip_drop(g);
     return g->it;
 }

@@ -233,7 +233,8 @@ bool evict_item(struct store_ctx *c, struct slab_class *k, struct item *it, enum
 /* Evicts while there are more items than items_max. */
 void evict_to_count(struct store_ctx *c, uint8_t class_id);
 /* The counters of an item that leaves: by expiry or by eviction.  Bucket locked. */
-void evict_unlink(struct store_ctx *c, struct item *it, _Atomic uint64_t *slot, int ghost_epoch);
+void evict_unlink(struct store_ctx *c, struct item *it, struct bucket *b, _Atomic uint64_t *slot,
+                  int ghost_epoch);
 
 /* event.c */
 /* True if somebody wants such events: a relaxed load. */

@@ -4,6 +4,8 @@
  */
 #include "store/grip.h"
 
+#include <limits.h>
+
 /* One item, copied or pinned while its bucket was locked, to be shown when it no longer is. */
 struct shown {
     struct store_record record;
@@ -53,25 +55,32 @@ shown_give(struct store_ctx *c, struct shown *one, store_scan_fn *each, void *ar
     }
 }
 
+#define CHAIN_END UINT_MAX
+
 /*
- * The first item of a bucket's chain from its n-th slot on; returns the number of the slot behind
- * it, 0: there is none.  Bucket locked.
+ * The last item of a bucket's chain before its n-th slot, counted from 1; returns the number of its
+ * slot, 0: there is none.  Bucket locked.
  */
 static unsigned
-bucket_from(struct store_ctx *c, struct bucket *b, unsigned n, struct shown *ret)
+bucket_before(struct store_ctx *c, struct bucket *b, unsigned n, struct shown *ret)
 {
     struct store *s = c->store;
+    uint64_t found = 0;
+    unsigned number = 0;
 
-    for (unsigned at = 0; b != NULL; b = bucket_next(&s->table, b)) {
-        for (int i = 0; i < TABLE_SLOTS; i++) {
+    for (unsigned at = 1; b != NULL; b = bucket_next(&s->table, b)) {
+        for (int i = 0; i < TABLE_SLOTS && at < n; i++, at++) {
             uint64_t handle = slot_load(&b->slot[i]) & SLOT_HANDLE_MASK;
-            if (at++ >= n && handle != 0) {
-                shown_take(s, slab_item(&s->slab, handle), ret);
-                return at;
+            if (handle != 0) {
+                found = handle;
+                number = at;
             }
         }
     }
-    return 0;
+    if (number != 0) {
+        shown_take(s, slab_item(&s->slab, found), ret);
+    }
+    return number;
 }
 
 static bool
@@ -85,8 +94,8 @@ shown_is_dead(const struct store_ctx *c, const struct shown *one)
 
 /*
  * All of one bucket, one item at a time, so that nothing is called with the lock held; what changes
- * meanwhile is seen twice or in its new state, never missed: an item keeps its slot unless the
- * bucket is split, and then the whole chain is read again.
+ * meanwhile is seen twice or in its new state, never missed: an item moves to the front only,
+ * where it is met later, unless the bucket is split, and then the whole chain is read again.
  */
 static void
 scan_bucket(struct store_ctx *c, uint64_t index, store_scan_fn *each, void *arg)
@@ -95,12 +104,12 @@ scan_bucket(struct store_ctx *c, uint64_t index, store_scan_fn *each, void *arg)
     struct bucket *b = &t->buckets[index];
     struct shown one;
     uint64_t span = 0;
-    unsigned n = 0;
+    unsigned n = CHAIN_END;
 
     for (;;) {
         bucket_lock(b);
         uint64_t now = table_span(index, atomic_load_explicit(&t->count, memory_order_relaxed));
-        n = bucket_from(c, b, now == span ? n : 0, &one);
+        n = bucket_before(c, b, now == span ? n : CHAIN_END, &one);
         span = now;
         bucket_unlock(b);
         if (n == 0) {

@@ -8,7 +8,7 @@
 #define TABLE_START 1024u /* buckets: 64 KiB */
 #define COMMIT_STEP                                                                                \
     16384u /* buckets made writable at a time: 1 MiB of address space; touched as used */
-#define FILL_PERCENT 80 /* of the slots, before a bucket is split */
+#define FILL_PERCENT 100 /* of the slots, before a bucket is split */
 
 static void
 bytes_add(struct table *t, size_t n)
@@ -252,8 +252,49 @@ table_insert(struct table *t, struct bucket *b, uint64_t hash, uint64_t handle, 
     return slot;
 }
 
+/* A slot of one bucket that holds an item, or NULL. */
+static _Atomic uint64_t *
+bucket_some_item(struct bucket *b)
+{
+    for (int i = 0; i < TABLE_SLOTS; i++) {
+        if ((slot_load(&b->slot[i]) & SLOT_HANDLE_MASK) != 0) {
+            return &b->slot[i];
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Keeps a chain as short as it can be, or in time every bucket would have as many overflow buckets
+ * as its items ever needed: what a slot lost is replaced by an item of the last bucket, which goes
+ * when it has none any more.
+ */
+static void
+chain_shorten(struct table *t, struct bucket *b, _Atomic uint64_t *hole)
+{
+    struct bucket *last = b, *before = NULL;
+
+    for (struct bucket *next; (next = bucket_next(t, last)) != NULL; last = next) {
+        before = last;
+    }
+    if (before == NULL) {
+        return;
+    }
+    _Atomic uint64_t *from = bucket_some_item(last);
+    bool is_in_last = (uintptr_t)hole - (uintptr_t)last < sizeof *last;
+    if (from != NULL && !is_in_last) {
+        uint64_t ghost = slot_load(hole);
+        atomic_store_explicit(hole, slot_load(from), memory_order_relaxed);
+        atomic_store_explicit(from, ghost, memory_order_relaxed);
+        from = bucket_some_item(last);
+    }
+    if (from == NULL) {
+        overflow_give(t, atomic_exchange_explicit(&before->next, 0, memory_order_relaxed));
+    }
+}
+
 void
-table_remove(_Atomic uint64_t *slot, int ghost_epoch)
+table_remove(struct table *t, struct bucket *b, _Atomic uint64_t *slot, int ghost_epoch)
 {
     uint64_t v = 0;
 
@@ -263,6 +304,9 @@ table_remove(_Atomic uint64_t *slot, int ghost_epoch)
             ((uint64_t)ghost_epoch & SLOT_EPOCH_MASK) << SLOT_EPOCH_SHIFT;
     }
     atomic_store_explicit(slot, v, memory_order_relaxed);
+    if (atomic_load_explicit(&b->next, memory_order_relaxed) != 0) {
+        chain_shorten(t, b, slot);
+    }
 }
 
 bool

@@ -142,8 +142,12 @@ _Atomic uint64_t *table_slot_of(const struct table *t, struct bucket *b, uint64_
  */
 _Atomic uint64_t *table_insert(struct table *t, struct bucket *b, uint64_t hash, uint64_t handle,
                                bool *was_ghost);
-/* Empties a slot; ghost_epoch < 0: leaves nothing, else a ghost.  Bucket locked. */
-void table_remove(_Atomic uint64_t *slot, int ghost_epoch);
+/*
+ * Empties a slot of this bucket's chain; ghost_epoch < 0: leaves nothing, else a ghost.  Another
+ * item of the chain may come into its place, from further behind: forget what was found of its
+ * slots.  Bucket locked.
+ */
+void table_remove(struct table *t, struct bucket *b, _Atomic uint64_t *slot, int ghost_epoch);
 
 /* True if there are more keys than the buckets should hold. */
 bool table_wants_growth(const struct table *t);

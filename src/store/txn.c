@@ -45,7 +45,7 @@ txn_unlink_raw(struct store_txn *t)
     struct item *it = t->raw;
 
     assert(it != NULL && t->slot != NULL);
-    evict_unlink(t->ctx, it, t->slot, -1);
+    evict_unlink(t->ctx, it, t->bucket, t->slot, -1);
     item_release(t->ctx, it);
     t->raw = NULL;
     t->slot = NULL;
