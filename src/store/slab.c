@@ -8,6 +8,7 @@
 
 /* Memory is made writable in steps of a huge page, so that the kernel can use one. */
 #define COMMIT_STEP ((size_t)2 << 20)
+#define TABLE_SHARE 20 /* see slab_used() */
 
 err_t
 slab_init(struct slab *s, const struct class_table *table, size_t reserve, size_t limit,
@@ -79,28 +80,41 @@ pages_bytes(const struct slab *s, const _Atomic uint32_t *pages)
     return (size_t)atomic_load_explicit(pages, memory_order_relaxed) << s->page_shift;
 }
 
+/*
+ * What counts of a limit.  memcached's does not know of its hash table at all; ours is free of
+ * charge up to a twentieth of the limit, and with a classic table of classes altogether.
+ */
 static size_t
-slab_used(const struct slab *s)
+slab_used(const struct slab *s, size_t limit)
 {
     size_t table = atomic_load_explicit(s->table_bytes, memory_order_relaxed);
+    bool is_free = s->table.classic || table <= limit / TABLE_SHARE;
 
     return pages_bytes(s, &s->in_classes) + pages_bytes(s, &s->spare_count) +
-           (s->table.classic ? 0 : table);
+           (is_free ? 0 : table - limit / TABLE_SHARE);
+}
+
+static size_t
+slab_limit(const struct slab *s)
+{
+    return atomic_load_explicit(&s->limit, memory_order_relaxed);
 }
 
 bool
 slab_is_over(const struct slab *s)
 {
-    return slab_used(s) > atomic_load_explicit(&s->limit, memory_order_relaxed) +
-                              pages_bytes(s, &s->granted);
+    size_t limit = slab_limit(s);
+
+    return slab_used(s, limit) > limit + pages_bytes(s, &s->granted);
 }
 
 /* One that is not in the pool. */
 static bool
 slab_may_grow(const struct slab *s)
 {
-    return slab_used(s) + ((size_t)1 << s->page_shift) <=
-           atomic_load_explicit(&s->limit, memory_order_relaxed);
+    size_t limit = slab_limit(s);
+
+    return slab_used(s, limit) + ((size_t)1 << s->page_shift) <= limit;
 }
 
 bool
@@ -128,7 +142,7 @@ void
 slab_set_limit(struct slab *s, size_t bytes)
 {
     spin_lock(&s->lock);
-    size_t used = slab_used(s), page = (size_t)1 << s->page_shift;
+    size_t used = slab_used(s, bytes), page = (size_t)1 << s->page_shift;
     uint32_t beyond = used > bytes ? (uint32_t)((used - bytes + page - 1) >> s->page_shift) : 0;
 
     atomic_store_explicit(&s->limit, bytes, memory_order_relaxed);
@@ -231,7 +245,7 @@ pool_excess(struct slab *s)
 
     spin_lock(&s->lock);
     bool granted = atomic_load_explicit(&s->granted, memory_order_relaxed) > 0;
-    bool above = slab_used(s) > atomic_load_explicit(&s->limit, memory_order_relaxed);
+    bool above = slab_used(s, slab_limit(s)) > slab_limit(s);
     if (above && s->spare != SLAB_NO_PAGE) {
         page = list_take(s, &s->spare);
         count_add(&s->spare_count, -1);

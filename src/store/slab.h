@@ -95,7 +95,7 @@ struct slab {
     _Atomic uint32_t in_classes; /* pages */
     _Atomic uint32_t granted;    /* pages beyond the limit: first ones of their classes */
     _Atomic bool small_pages;    /* large ones are not asked for: see arena_set_small() */
-    _Atomic size_t limit;        /* bytes for pages and table; a classic table's: for pages */
+    _Atomic size_t limit;        /* bytes: see slab_used() */
     _Atomic size_t *table_bytes; /* what the table takes of it; kept */
     _Atomic bool full;           /* the pool could not give a page: evict from now on */
     struct page *pages;

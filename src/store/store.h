@@ -52,8 +52,9 @@ struct store_tuning {
 };
 
 struct store_config {
-    /* bytes for pages and table together; with factor or chunk_sizes for pages only, and a class's
-     * first page is granted whatever the limit, because memcached counts like that */
+    /* bytes for pages, and for what the table takes beyond a twentieth of it; with factor or
+     * chunk_sizes for pages only, and a class's first page is granted whatever the limit, because
+     * memcached counts like that */
     size_t memory_limit;
     size_t memory_max;   /* bytes of address space to reserve: store_set_limit() may go up to it; 0:
                             decide */
