@@ -23,18 +23,12 @@ LARGEST = 1048516  # bytes of value, with -I 1m and a key of one byte
 @contextlib.contextmanager
 def pair(*args):
     """A connection to memcached and one to us, both started alike."""
-    ours = server.PROGRAM
     theirs = [re.sub(r"slab_chunk_max=(\d+)", lambda m: "slab_chunk_max=%d" % (int(m[1]) << 10), a)
               for a in args]  # it took bytes
     args = theirs if server.REFERENCE else args
-    try:
-        server.PROGRAM = MEMCACHED
-        with server.Server(*theirs) as them:
-            server.PROGRAM = ours
-            with server.Server(*args) as us, them.conn() as a, us.conn() as b:
-                yield a, b
-    finally:
-        server.PROGRAM = ours
+    with server.Server(*theirs, program=MEMCACHED) as them, server.Server(*args) as us, \
+            them.conn() as a, us.conn() as b:
+        yield a, b
 
 
 def classes(conn):

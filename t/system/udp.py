@@ -326,13 +326,8 @@ def differential():
     if REFERENCE or not os.access(TWIN, os.X_OK):
         tap.skip("side by side with memcached", "there is none, or it is under test")
         return
-    import server
     ours = Server("-U", "-1", "-t", "1")
-    mine, server.PROGRAM = server.PROGRAM, TWIN
-    try:
-        theirs = Server("-U", "-1", "-t", "1")
-    finally:
-        server.PROGRAM = mine
+    theirs = Server("-U", "-1", "-t", "1", program=TWIN)
     with ours, theirs:
         u, v = Udp(ours.ports["UDP INET"][0]), Udp(theirs.ports["UDP INET"][0])
 

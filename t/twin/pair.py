@@ -143,7 +143,6 @@ class Pair:
         self.worn = self.now + 200000000  # then the clock comes too near to the end of 32 bits
 
     def _start(self):
-        ours = server.PROGRAM
         common = ["-t", "1", "-R", "1000000", "-c", "1000"]
         still = [() if self.threads else ("-o", "no_lru_crawler,no_slab_reassign" + more)
                  for more in (",no_lru_maintainer", "")]
@@ -157,11 +156,7 @@ class Pair:
             self._write_clock()
             env = {"LD_PRELOAD": faketime(), "FAKETIME_TIMESTAMP_FILE": self.clock,
                    "FAKETIME_NO_CACHE": "1", "TZ": "UTC"}
-        server.PROGRAM = MEMCACHED
-        try:
-            them = server.Server(*common, *still[0], env=env)
-        finally:
-            server.PROGRAM = ours
+        them = server.Server(*common, *still[0], env=env, program=MEMCACHED)
         self.sides.insert(0, Side(them, "theirs", self.timed))
         if self.timed:
             self._await_clock()

@@ -32,7 +32,8 @@ Test(memory, stays_within_the_limit)
         cr_assert_neq(put_sized(&e, i, size), 0, "item %d of %u bytes", i, size);
         if (i % 64 == 0) {
             (void)store_tick(e.ctx, 1000);
-            cr_assert(engine_used(&e) <= most_of(limit) + (1 << 20), "%zu after %d", engine_used(&e), i);
+            cr_assert(engine_used(&e) <= most_of(limit) + (1 << 20), "%zu after %d",
+                      engine_used(&e), i);
         }
     }
     cr_expect(engine_metric(&e, M_EVICTIONS) > 1000);
