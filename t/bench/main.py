@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+import hits
+import memory
 import page
 import reads
 import speed
@@ -23,7 +25,7 @@ import speed
 Settings = collections.namedtuple("Settings", "bench ours theirs user only rounds seconds page")
 
 # Each gives tables by name, for the rows that settings choose.
-PARTS = [speed.tables, reads.tables]
+PARTS = [speed.tables, reads.tables, memory.tables, hits.tables]
 
 
 def settings_read(env):
