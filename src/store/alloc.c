@@ -7,17 +7,6 @@
 
 /* A store under heavy load may lose what it evicted to another thread a few times, not for ever. */
 #define TAKE_ROUNDS 64
-/* ... and what it evicts may lie in a page that is being cleared, page after page of the small
- * queue: then another class must help. */
-#define TAKE_EVICTS 48
-
-static bool
-chunk_is_draining(const struct slab *s, const struct item *chunk)
-{
-    const struct page *p = &s->pages[slab_page_of(s, chunk)];
-
-    return atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_DRAINING;
-}
 
 /* One of the thread's own, or of some that it gets from the class. */
 static struct item *
@@ -27,7 +16,7 @@ stock_take(struct store_ctx *c, uint8_t class_id, bool grow)
     struct stock *stock = &c->stocks[class_id];
 
     for (struct item *chunk; (chunk = stock_pop(stock)) != NULL;) {
-        if (!chunk_is_draining(s, chunk)) {
+        if (!slab_is_draining(s, chunk)) {
             return chunk;
         }
         slab_give(s, chunk);
@@ -63,8 +52,7 @@ chunk_take(struct store_ctx *c, uint8_t class_id)
             return chunk;
         }
         metric_add(c->metrics, M_DIRECT_RECLAIMS, 1);
-        bool evicted = round < TAKE_EVICTS && evict_one(c, class_id);
-        if (!evicted && !move_steal(c, class_id)) {
+        if (!evict_one(c, class_id) && !move_steal(c, class_id)) {
             break;
         }
     }
@@ -83,7 +71,7 @@ chunk_give(struct store_ctx *c, struct item *chunk)
 
     slab_wipe(chunk);
     if (stock_count(stock) < STOCK_MAX && s->classes[class_id].chunk <= STOCK_CHUNK_MAX &&
-        !chunk_is_draining(s, chunk)) {
+        !slab_is_draining(s, chunk)) {
         stock_push(stock, chunk);
         return;
     }

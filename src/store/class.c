@@ -4,8 +4,10 @@
 #include <string.h>
 
 #define FINE_MIN    32u
-#define FINE_UNTIL  160u /* in steps of 8 bytes, */
-#define SMALL_UNTIL 320u /* then of 16: most caches hold items of some hundred bytes */
+#define FINE_STEP   8u
+#define FINE_UNTIL  160u
+#define WIDE_STEP   16u
+#define WIDE_UNTIL  256u
 #define FINE_FACTOR 1.1125
 
 #define CLASSIC_HEADER 48u /* of memcached's items */
@@ -45,9 +47,9 @@ table_fill_fine(struct class_table *t, double factor)
         t->chunk[++t->count] = size;
         /* From here on pages divide too coarsely: pieces fit better. */
         t->item_max = size <= t->page_size / 8 ? size : t->item_max;
-        size = size < FINE_UNTIL    ? size + 8
-               : size < SMALL_UNTIL ? size + 16
-                                    : size_next(t->page_size, size, factor);
+        size = size < FINE_UNTIL   ? size + FINE_STEP
+               : size < WIDE_UNTIL ? size + WIDE_STEP
+                                   : size_next(t->page_size, size, factor);
     }
     for (uint32_t parts = 3; parts >= 1; parts--) { /* for pieces of large values */
         t->chunk[++t->count] = (t->page_size / parts) & ~7u;

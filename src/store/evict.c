@@ -98,7 +98,7 @@ ring_reserve(const struct store *s, struct slab_class *k)
     if (k->ring_cap >= 2 * small_target(s, k)) {
         return false;
     }
-    uint32_t cap = k->ring_cap != 0 ? k->ring_cap * 2 : 16;
+    uint32_t cap = k->ring_cap != 0 ? k->ring_cap + k->ring_cap / 4 : 16;
     uint64_t *ring = malloc(cap * sizeof *ring);
     if (ring == NULL) {
         return false;
@@ -189,8 +189,10 @@ small_judge(struct store_ctx *c, struct slab_class *k, uint64_t entry)
         return grip_remove(c, k, &g, REMOVE_DEAD_WRITER, -1);
     }
     uint32_t seen = item_seen(it);
+    /* What lies in a page that is being cleared is left to who clears it: a page is filled in one
+     * go, so all that comes next here may lie there, and none of it would help. */
     if ((seen & SEEN_FREQ_MASK) >= PROMOTE_HITS || (g.meta & ITEM_TOMBSTONE) ||
-        grip_is_pinned(&g)) {
+        grip_is_pinned(&g) || slab_is_draining(&s->slab, it)) {
         item_set_meta(it, g.meta | ITEM_MAIN);
         item_set_seen(it, seen & ~SEEN_FREQ_MASK);
         k->figures.to_warm++;

@@ -132,6 +132,15 @@ slab_class_of(const struct slab *s, const void *chunk)
     return atomic_load_explicit(&s->pages[slab_page_of(s, chunk)].class_id, memory_order_relaxed);
 }
 
+/* Is the chunk's page being cleared?  Then it is of no use to its class. */
+static inline bool
+slab_is_draining(const struct slab *s, const void *chunk)
+{
+    const struct page *p = &s->pages[slab_page_of(s, chunk)];
+
+    return atomic_load_explicit(&p->state, memory_order_relaxed) == PAGE_DRAINING;
+}
+
 /* The class that an item counts as: with a classic table, one of pieces belongs to the largest,
  * wherever its head lies. */
 static inline uint8_t
@@ -184,7 +193,7 @@ bool slab_page_grant(struct slab *s, struct slab_class *to);
 bool slab_page_pass(struct slab *s, uint32_t page, struct slab_class *to);
 /* Changes the limit; pages that were granted beyond it are within it again as far as they fit. */
 void slab_set_limit(struct slab *s, size_t bytes);
-/* True if pages and table are above the limit. */
+/* True if pages, and the table beyond its share, are above the limit. */
 bool slab_is_over(const struct slab *s);
 /* True if one more page is within it. */
 bool slab_has_room(const struct slab *s);

@@ -332,6 +332,29 @@ Test(balance, what_was_hit_outlives_its_page)
     engine_fini(&e);
 }
 
+/* What lies in a page that is being cleared is no use to who needs a chunk, even if all that the
+ * small queue has to offer for a while lies there. */
+Test(balance, writes_find_room_beside_a_page_that_is_cleared)
+{
+    struct engine e;
+    struct store_config config = engine_config(8 << 20);
+    int n = 0;
+
+    engine_init(&e, &config);
+    while (engine_metric(&e, M_EVICTIONS) < 5000) {
+        (void)put_sized(&e, n++, 300);
+    }
+    cr_assert(store_set_limit(e.store, 2 << 20));
+    for (int i = 0; i < 400000; i++) {
+        cr_assert_neq(put_sized(&e, n++, 300), 0, "write %d", i);
+        if (i % 20 == 0) {
+            (void)store_tick(e.ctx, 1); /* slowly */
+        }
+    }
+    cr_expect(engine_metric(&e, M_PAGES_MOVED) > 20);
+    engine_fini(&e);
+}
+
 /* memcached's classes have a page each, whatever -m says; what goes above it is given back. */
 Test(balance, a_classic_class_always_gets_its_first_page)
 {

@@ -146,6 +146,24 @@ Test(memory, pages_follow_the_sizes)
     engine_fini(&e);
 }
 
+/* The same where those that leave are evicted, and leave ghosts. */
+Test(memory, the_table_stays_small_when_keys_come_and_go)
+{
+    struct engine e;
+    const struct store_config config = engine_config(8 << 20);
+    struct store_stats st;
+
+    engine_init(&e, &config);
+    for (int n = 0; n < 1000000; n++) {
+        (void)put_sized(&e, n, 32);
+    }
+    store_get_stats(e.store, &st);
+    double each = (double)st.table_bytes / (double)engine_metric(&e, M_CURR_ITEMS);
+    cr_expect(engine_metric(&e, M_EVICTIONS) > 800000);
+    cr_expect(each < 13.5, "%.1f bytes an item", each);
+    engine_fini(&e);
+}
+
 /* What lived in a chain's overflow bucket and is gone leaves no bucket behind. */
 Test(memory, the_table_does_not_grow_by_churn)
 {
