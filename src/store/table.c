@@ -423,7 +423,7 @@ table_split(struct table *t, uint64_t (*hash_of)(const void *arg, uint64_t handl
         if (split_reserve(t, &sp)) {
             split_move(t, src, &t->buckets[count], count, hash_of, arg, &sp);
             if ((count & (count - 1)) == 0) {
-                atomic_store_explicit(&t->mask, 2 * count - 1, memory_order_relaxed);
+                atomic_store_explicit(&t->mask, 2 * count - 1, memory_order_release);
             }
             atomic_store_explicit(&t->count, count + 1, memory_order_release);
             bytes_add(t, sizeof(struct bucket));

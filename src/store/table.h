@@ -76,13 +76,14 @@ table_span(uint64_t index, uint64_t count)
 /*
  * table_index() with what it needs of the count at hand: mask is 2^(k+1) - 1 from 2^k + 1 buckets
  * on.  It is stored when there are 2^k, for which it and the one before come to the same, and so
- * is never behind the count that is read first; where it is ahead, buckets up to mask / 2 exist.
+ * is never behind the count that is read first.  Where it is ahead, the bucket is one of the first
+ * mask / 2 + 1, as it was when there were so many; who acquires the mask sees what they hold.
  */
 static inline struct bucket *
 table_bucket(const struct table *t, uint64_t hash)
 {
     uint64_t count = atomic_load_explicit(&t->count, memory_order_acquire);
-    uint64_t mask = atomic_load_explicit(&t->mask, memory_order_relaxed);
+    uint64_t mask = atomic_load_explicit(&t->mask, memory_order_acquire);
     uint64_t i = hash & mask;
 
     return &t->buckets[i < count ? i : i & mask >> 1];
