@@ -166,6 +166,7 @@ overflow_take(struct table *t)
     }
     t->overflow_used += n != 0;
     spin_unlock(&t->overflow_lock);
+    atomic_thread_fence(memory_order_release); /* as in chunk_take_free() */
     if (n != 0) {
         for (int i = 0; i < TABLE_SLOTS; i++) {
             atomic_store_explicit(&t->overflow[n].slot[i], 0, memory_order_relaxed);
