@@ -13,6 +13,17 @@
 #define EXIT_USAGE 2
 #define PLACE      "127.0.0.1:11211"
 
+/* True if all that was printed has arrived, now or before; else says so. */
+static bool
+output_finish(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return true;
+    }
+    fputs("magpie-bench: the output could not be written, or not all of it\n", stderr);
+    return false;
+}
+
 static int
 help_print(void)
 {
@@ -31,7 +42,7 @@ help_print(void)
     fputs("\nCtrl-C ends a run early and prints what was measured.\n"
           "Exit status: 0 fine; 1 errors, wrong values or no server; 2 wrong usage.\n",
           stdout);
-    return ferror(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+    return output_finish() ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int
@@ -110,7 +121,7 @@ bench_single(struct plan *plan)
     }
     free(keys);
     free(result);
-    return !e && fine && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return output_finish() && !e && fine ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int
@@ -125,7 +136,7 @@ bench_compare(int argc, char **argv)
     }
     ok = compare_run(&suite);
     suite_free(&suite);
-    return ok && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return output_finish() && ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int

@@ -396,6 +396,17 @@ def notices(s):
         tap.ok(code == USAGE and "--help" in err, "usage of %s" % " ".join(words), (code, err))
 
 
+def unwritten(s):
+    """Output that nobody gets is an error, in every form."""
+    few = ("-s", "127.0.0.1:%d" % s.port, "--requests", "10", "--keys", "10")
+    for words in (("--help",), few, few + ("--output", "json"), few + ("--output", "csv")):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run((BENCH,) + words, stdin=subprocess.DEVNULL, stdout=full,
+                                  stderr=subprocess.PIPE, timeout=60, check=False)
+        tap.ok(done.returncode == 1 and b"could not be written" in done.stderr,
+               "a full disk, %s" % " ".join(words[2:] or words), done)
+
+
 def interrupts(s):
     """Ctrl-C ends a run, and what was measured is printed."""
     for name, words in (("closed", ()), ("open", ("--rate", "100")), ("2 threads",
@@ -421,7 +432,7 @@ def main():
     program_exists()
     with Server() as s:
         for function in (loads, text_report, exact_numbers, keys_and_values, rates, traces,
-                         trace_of_many, bad_traces, notices, interrupts):
+                         trace_of_many, bad_traces, notices, unwritten, interrupts):
             tap.guarded(function, s)
     for function in (lies, failures, pauses):
         tap.guarded(function)

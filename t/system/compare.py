@@ -234,6 +234,15 @@ def not_starting():
     tap.ok(code == 1 and "A: " in err and "too large" in err, "a server that refuses", (code, err))
 
 
+def unwritten():
+    """What cannot be written is an error, even if the last write of all has nothing to do."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BENCH, "compare", *QUICK, *servers(SERVER, SERVER)],
+                              stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+                              timeout=120, check=False)
+    tap.ok(done.returncode == 1 and b"could not be written" in done.stderr, "a full disk", done)
+
+
 def stored_in_all(*words):
     """How many sets the first server has seen at the end of a comparison of gets."""
     most = 0
@@ -274,4 +283,4 @@ def fills():
 
 if __name__ == "__main__":
     program_exists()
-    tap.run((text, json_form, tables, places, pinned, interrupted, dying, not_starting, fills))
+    tap.run((text, json_form, tables, places, pinned, interrupted, dying, not_starting, unwritten, fills))
