@@ -171,6 +171,39 @@ conn_push(struct conn_pool *p, struct conn *c, struct slot *s)
     return ERR_OK;
 }
 
+/* The other side gave up: with what it said last, if it did not answer what it was asked. */
+static err_t
+conn_lost(struct conn_pool *p, struct conn *c, const char *how)
+{
+    ssize_t n;
+
+    if (c->heard) {
+        return err_set(p->detail, ERR_IO, "%s: the server closed a connection%s", p->plan->place,
+                       how);
+    }
+    n = recv(c->fd, p->rx, RX_BYTES, MSG_DONTWAIT);
+    if (n > 0) {
+        pool_complain(p, "an error", slice_of(p->rx, (size_t)n));
+    }
+    if (p->result->complaint[0] != '\0') {
+        return err_set(p->detail, ERR_IO, "%s: the server closed a connection; before that %s",
+                       p->plan->place, p->result->complaint);
+    }
+    return err_set(p->detail, ERR_IO,
+                   "%s: the server closed a connection without any answer%s; perhaps it takes no "
+                   "%u connections, or another protocol", p->plan->place, how,
+                   p->plan->connections + p->plan->idle);
+}
+
+static err_t
+conn_fail(struct conn_pool *p, struct conn *c, const char *what)
+{
+    if (errno == EPIPE || errno == ECONNRESET) {
+        return conn_lost(p, c, errno == EPIPE ? "" : " (reset)");
+    }
+    return pool_fail(p, what);
+}
+
 static err_t
 conn_watch(struct conn_pool *p, struct conn *c, bool out)
 {
@@ -191,7 +224,7 @@ conn_send(struct conn_pool *p, struct conn *c)
 
         if (n < 0) {
             return errno == EAGAIN || errno == EINTR ? conn_watch(p, c, true)
-                                                     : pool_fail(p, "send()");
+                                                     : conn_fail(p, c, "send()");
         }
         c->sent += (size_t)n;
     }
@@ -458,6 +491,7 @@ conn_read(struct conn_pool *p, struct conn *c, struct slice *in)
         if (e) {
             return e;
         }
+        c->heard = c->heard || a.kind != ANSWER_ERROR;
         *in = slice_from(*in, used);
     }
 }
@@ -476,10 +510,10 @@ conn_receive(struct conn_pool *p, struct conn *c)
     }
     n = recv(c->fd, p->rx + kept, RX_BYTES - kept, 0);
     if (n < 0) {
-        return errno == EAGAIN || errno == EINTR ? ERR_OK : pool_fail(p, "recv()");
+        return errno == EAGAIN || errno == EINTR ? ERR_OK : conn_fail(p, c, "recv()");
     }
     if (n == 0) {
-        return err_set(p->detail, ERR_IO, "%s: the server closed a connection", p->plan->place);
+        return conn_lost(p, c, "");
     }
     p->now = p->answered = clock_nsec();
     in = slice_of(p->rx, kept + (size_t)n);

@@ -18,6 +18,7 @@
 
 struct conn {
     int          fd;
+    bool         heard;     /* there was an answer that is no error */
     bool         waits_out; /* epoll watches for room */
     bool         queued, dirty; /* for the owner */
     struct conn *next;      /* for the owner */

@@ -458,6 +458,7 @@ lane_measure(struct lane *l)
     e = e ? e : lane_serve(l, team->end);
     l->ended = clock_nsec();
     l->cpu += thread_cpu();
+    l->result.pending = l->pool.busy;
     l->result.unanswered = team->plan->rate > 0 ? lane_unanswered(l) : 0;
     return e;
 }

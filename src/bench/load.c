@@ -17,6 +17,8 @@
 #define DIAL_TIMEOUT        (5 * USEC_PER_SEC)
 #define PREFILL_CONNECTIONS 4
 #define PREFILL_DEPTH       64
+#define DESCRIPTORS         32 /* besides connections and those of threads */
+#define LANE_DESCRIPTORS    3  /* epoll, a timer, a trace */
 
 struct load {
     const struct plan  *plan;
@@ -49,15 +51,24 @@ load_interrupt(void)
 /* -- the parts of a load ----------------------------------------------------------------------- */
 
 /* As many descriptors as we may have: thousands of connections are a usual thing here. */
-static void
-descriptors_allow(void)
+static err_t
+descriptors_allow(const struct plan *p, struct err_detail *d)
 {
+    rlim_t want = p->connections + p->idle + p->threads * LANE_DESCRIPTORS + DESCRIPTORS;
     struct rlimit r;
 
-    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-        r.rlim_cur = r.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &r); /* else connecting says what is missing */
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0) {
+        return ERR_OK; /* connecting says what is missing */
     }
+    if (r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &r);
+    }
+    return want <= r.rlim_max
+               ? ERR_OK
+               : err_set(d, ERR_RANGE, "%u connections want %llu open files; the limit of this "
+                         "program is %llu (ulimit -n)", p->connections + p->idle,
+                         (unsigned long long)want, (unsigned long long)r.rlim_max);
 }
 
 static err_t
@@ -81,9 +92,11 @@ static err_t
 load_open(struct load *l, struct err_detail *d)
 {
     struct lane_team *team = &l->team;
-    err_t e;
+    err_t e = descriptors_allow(l->plan, d);
 
-    descriptors_allow();
+    if (e) {
+        return e;
+    }
     team->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     team->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (team->stop_fd < 0 || team->done_fd < 0) {
@@ -284,6 +297,7 @@ load_sum(const struct load *l, struct load_result *ret)
 
         result_merge(ret, &lane->result);
         ret->unanswered += lane->result.unanswered;
+        ret->pending += lane->result.pending;
         ret->client_busiest = busy > ret->client_busiest ? busy : ret->client_busiest;
         if (ret->complaint[0] == '\0') {
             memcpy(ret->complaint, lane->result.complaint, sizeof ret->complaint);
@@ -348,6 +362,11 @@ load_prefill(const struct plan *p, const struct keys *k, struct err_detail *d)
     plan.set_on_miss = false;
     plan.pid = 0;
     e = load_perform(&plan, k, true, result, d);
+    if (e && result->complaint[0] != '\0') {
+        struct err_detail why = *d;
+
+        (void)err_set(d, e, "%s; before that %s", why.text, result->complaint);
+    }
     stored = result->keys[VERB_SET] - result->errors;
     if (!e && interrupt_wanted) {
         e = err_set(d, ERR_IO, "interrupted while storing the keys");

@@ -3,6 +3,7 @@
  */
 #include "bench/compare.h"
 #include "bench/load.h"
+#include "bench/process.h"
 #include "bench/report.h"
 #include <signal.h>
 #include <stdio.h>
@@ -87,19 +88,15 @@ result_print(const struct plan *plan, const struct load_result *r)
     return r->errors + r->wrong == 0;
 }
 
-/* One load on a running server. */
-static int
-bench_single(struct plan *plan)
+/* Stores, makes the load, prints; false: something went wrong, and was told. */
+static bool
+single_run(const struct plan *plan, const struct keys *keys, struct load_result *result)
 {
-    struct load_result *result = calloc(1, sizeof *result);
-    struct keys *keys = malloc(sizeof *keys);
-    struct err_detail d = { .text = "no memory" };
+    struct err_detail d = { .text = "" };
+    usec_t cpu;
     bool fine = false;
-    err_t e = result && keys ? keys_init(keys, &plan->keys) : ERR_NOMEM;
+    err_t e = plan->pid ? process_cpu(plan->pid, &cpu, &d) : ERR_OK; /* not only at the end */
 
-    plan->place = plan->place ? plan->place : PLACE;
-    plan->progress = plan->progress || isatty(STDERR_FILENO);
-    signals_install();
     if (!e && plan->prefill) {
         e = load_prefill(plan, keys, &d);
     }
@@ -109,6 +106,10 @@ bench_single(struct plan *plan)
             fflush(stdout);
         }
         e = load_run(plan, keys, result, &d);
+        if (!e && result->requests == 0 && result->pending > 0) {
+            e = err_set(&d, ERR_TIMEOUT, "%s: no answer to any of %llu requests", plan->place,
+                        (unsigned long long)result->pending);
+        }
         if (!e || result->requests > 0) {
             fine = result_print(plan, result);
         }
@@ -116,12 +117,29 @@ bench_single(struct plan *plan)
     if (e) {
         fprintf(stderr, "magpie-bench: %s\n", d.text);
     }
-    if (keys) {
+    return !e && fine;
+}
+
+/* One load on a running server. */
+static int
+bench_single(struct plan *plan)
+{
+    struct load_result *result = calloc(1, sizeof *result);
+    struct keys *keys = malloc(sizeof *keys);
+    bool fine = false;
+
+    plan->place = plan->place ? plan->place : PLACE;
+    plan->progress = plan->progress || isatty(STDERR_FILENO);
+    signals_install();
+    if (!result || !keys || keys_init(keys, &plan->keys)) {
+        fputs("magpie-bench: no memory\n", stderr);
+    } else {
+        fine = single_run(plan, keys, result);
         keys_fini(keys);
     }
     free(keys);
     free(result);
-    return output_finish() && !e && fine ? EXIT_SUCCESS : EXIT_FAILURE;
+    return output_finish() && fine ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int

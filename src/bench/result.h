@@ -23,6 +23,7 @@ struct load_result {
     _Atomic uint64_t errors;         /* answers that were errors */
     _Atomic uint64_t wrong;          /* verify: wrong key, flags, length, bytes or number */
     uint64_t         unanswered;     /* with a rate: requests due, but not answered at the end */
+    uint64_t         pending;        /* requests under way when time was up; never answered */
     char             complaint[200]; /* the first error or wrong value, or empty */
     nsec_t           elapsed;
     usec_t           client_cpu;     /* of this program, all threads */

@@ -168,6 +168,10 @@ class Liar:
         with sock, sock.makefile("rwb") as stream:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
+                if self.flaw == "takes no connection":
+                    sock.sendall(b"ERROR Too many open connections\r\n")
+                if self.flaw in ("takes no connection", "hangs up"):
+                    return
                 for line in stream:
                     answer = self.answer(line.split(), stream)
                     if answer is None:
@@ -183,6 +187,8 @@ class Liar:
             self.seen += 1
             if self.flaw == "pauses" and self.seen == 100:
                 time.sleep(0.5)  # this is the fault, not a wait for something
+            if self.flaw == "is silent":
+                return b""
             if self.flaw == "closes" and self.seen == 300:
                 return None
             if words[0] == b"set":
@@ -270,6 +276,20 @@ def failures():
         code, out, err = bench(liar.port, *LIAR)
         tap.ok(code == 1 and "closed a connection" in err and " operations/s: " in out,
                "a server that closes: what was measured until then is printed", (code, out, err))
+    with Liar("takes no connection") as liar:
+        for words in ((), ("--no-prefill",)):
+            code, _, err = bench(liar.port, *words, *LIAR)
+            tap.ok(code == 1 and "an error: \"ERROR Too many open connections" in err,
+                   "a server that takes no connection: its words", (code, err))
+    with Liar("hangs up") as liar:
+        code, _, err = bench(liar.port, "--no-prefill", *LIAR)
+        tap.ok(code == 1 and "perhaps it takes no 2 connections" in err,
+               "a server that hangs up: what it may be", (code, err))
+    with Liar("is silent") as liar:
+        for words in (("--depth", "3"), ("--rate", "100")):
+            code, out, err = bench(liar.port, "--no-prefill", *words, *QUICK)
+            tap.ok(code == 1 and "no answer to any of " in err and " operations/s" not in out,
+                   "a server that is silent, %s" % " ".join(words), (code, out, err))
     with Liar("is full") as liar:
         code, out, err = bench(liar.port, "--gets", "100", *LIAR)
         tap.ok(code == 0 and re.search(r"1\d? of 20 keys were not stored: .*out of memory", err) and
@@ -389,6 +409,19 @@ def notices(s):
     code, _, err = bench(s.port, "--keys", "5", "--value-size", "2000000", *QUICK)
     tap.ok(code == 1 and "too large" in err, "values that are refused", (code, err))
     tap.is_(bench(1, *QUICK)[0], 1, "nobody listens")
+    code, out, err = bench(s.port, "--pid", "99999999", *QUICK)
+    tap.ok(code == 1 and "process 99999999: No such process" in err and not out,
+           "no such process: said before anything is done", (code, out, err))
+    with Server("-c", "20") as small:
+        code, _, err = bench(small.port, "--idle", "30", *QUICK)
+        tap.ok(code == 1 and "Too many open connections" in err, "more connections than -c",
+               (code, err))
+    with_few = ["sh", "-c", "ulimit -n 100; exec \"$@\"", "sh", BENCH, "-s",
+                "127.0.0.1:%d" % s.port, "--keys", "10", "--connections", "200"]
+    done = subprocess.run(with_few, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=60, check=False)
+    tap.ok(done.returncode == 1 and b"200 connections want " in done.stderr and
+           b"is 100 (ulimit -n)" in done.stderr, "more connections than open files", done)
     for words in (("--multi", "0"), ("--frob",), ("--seed",), ("word",), ("--protocol", "x"),
                   ("--seconds", "0"), ("--value-size", "9-1"), ("--gets", "5", "--mix", "get=1"),
                   ("--rounds", "3"), ("--row", "x")):
