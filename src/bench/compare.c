@@ -214,12 +214,16 @@ text_same(const char *a, const char *b)
 static bool
 plan_fills_alike(const struct plan *a, const struct plan *b)
 {
+    uint64_t a_from, a_end, b_from, b_end;
+
+    plan_fill_range(a, &a_from, &a_end);
+    plan_fill_range(b, &b_from, &b_end);
     return a->prefill && a->share[VERB_DELETE] <= 0 && text_same(a->ttl, "0") &&
            a->keys.count == b->keys.count && text_same(a->key_size, b->key_size) &&
            text_same(a->value_size, b->value_size) && text_same(b->ttl, "0") &&
-           a->seed == b->seed && a->keys.flags == b->keys.flags &&
-           (b->share[VERB_INCR] <= 0 ||
-            (a->share[VERB_INCR] > 0 && a->keys.counters == b->keys.counters));
+           a->keys.name_len.min == b->keys.name_len.min && a->seed == b->seed &&
+           a->keys.flags == b->keys.flags && a_from <= b_from &&
+           b_end <= a_end;
 }
 
 static bool

@@ -26,14 +26,14 @@ lane_fail(struct lane *l, const char *what)
 static struct slot *
 fill_choose(struct lane *l, struct conn *c)
 {
-    const struct plan *plan = l->team->plan;
-    uint64_t keys = plan->keys.count, id = l->fill_next++;
+    uint64_t keys = l->team->plan->keys.count, id = l->fill_next;
     struct slot *s = pipeline_new(&c->line, VERB_SET, l->pool.now);
 
     s->counter = id >= keys;
     s->ttl = s->counter ? 0 : keys_pick_ttl(l->team->keys, &l->rng);
     pipeline_add(&c->line, s, s->counter ? id - keys : id);
-    l->exhausted = l->fill_next == keys + (plan->share[VERB_INCR] > 0 ? plan->keys.counters : 0);
+    l->fill_next += l->team->count;
+    l->exhausted = l->fill_next >= l->fill_end;
     return s;
 }
 
@@ -395,6 +395,11 @@ lane_start(struct lane *l, uint64_t requests)
     p->now = p->answered = clock_nsec();
     l->left = requests;
     l->exhausted = requests == 0;
+    if (l->team->fills) {
+        plan_fill_range(plan, &l->fill_next, &l->fill_end);
+        l->fill_next += l->index;
+        l->exhausted = l->fill_next >= l->fill_end;
+    }
     if (!lane_is_open(l)) {
         for (unsigned i = 0; i < p->count && !e; i++) {
             e = closed_fill(l, &p->conns[i]);

@@ -47,7 +47,7 @@ struct lane {
     bool               has_record, has_base;
     nsec_t             base;      /* time of the trace's first record */
     uint64_t           left;      /* requests still to be made */
-    uint64_t           fill_next; /* key or counter to be stored next */
+    uint64_t           fill_next, fill_end; /* keys or counters to be stored; see plan.h */
     bool               exhausted; /* there is nothing more to ask */
     bool               stopped;   /* from outside */
     int                timer_fd;

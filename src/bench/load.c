@@ -15,7 +15,7 @@
 
 #define PORT                11211
 #define DIAL_TIMEOUT        (5 * USEC_PER_SEC)
-#define PREFILL_CONNECTIONS 4
+#define PREFILL_CONNECTIONS 4 /* of each thread */
 #define PREFILL_DEPTH       64
 #define DESCRIPTORS         32 /* besides connections and those of threads */
 #define LANE_DESCRIPTORS    3  /* epoll, a timer, a trace */
@@ -348,14 +348,14 @@ load_prefill(const struct plan *p, const struct keys *k, struct err_detail *d)
 {
     struct load_result *result = malloc(sizeof *result);
     struct plan plan = *p;
-    uint64_t stored, all = p->keys.count + (p->share[VERB_INCR] > 0 ? p->keys.counters : 0);
+    uint64_t stored, from, end;
     err_t e;
 
     if (!result) {
         return err_set(d, ERR_NOMEM, "no memory");
     }
-    plan.threads = plan.multi = 1;
-    plan.connections = PREFILL_CONNECTIONS;
+    plan.multi = 1;
+    plan.connections = plan.threads * PREFILL_CONNECTIONS;
     plan.depth = PREFILL_DEPTH;
     plan.idle = 0;
     plan.warmup = plan.duration = 0;
@@ -367,14 +367,16 @@ load_prefill(const struct plan *p, const struct keys *k, struct err_detail *d)
 
         (void)err_set(d, e, "%s; before that %s", why.text, result->complaint);
     }
+    plan_fill_range(p, &from, &end);
     stored = result->keys[VERB_SET] - result->errors;
     if (!e && interrupt_wanted) {
         e = err_set(d, ERR_IO, "interrupted while storing the keys");
     } else if (!e && stored == 0) {
         e = err_set(d, ERR_IO, "%s: no key was stored: %s", p->place, result->complaint);
-    } else if (!e && stored < all) {
+    } else if (!e && stored < end - from) {
         fprintf(stderr, "magpie-bench: %llu of %llu keys were not stored: %s\n",
-                (unsigned long long)(all - stored), (unsigned long long)all, result->complaint);
+                (unsigned long long)(end - from - stored), (unsigned long long)(end - from),
+                result->complaint);
     }
     free(result);
     return e;

@@ -428,6 +428,13 @@ plan_parse(int argc, char **argv, struct plan *ret, int *ret_rest, struct err_de
     return e;
 }
 
+void
+plan_fill_range(const struct plan *p, uint64_t *from, uint64_t *end)
+{
+    *from = p->share[VERB_INCR] < 1 ? 0 : p->keys.count;
+    *end = p->keys.count + (p->share[VERB_INCR] > 0 ? p->keys.counters : 0);
+}
+
 /* -- prose ------------------------------------------------------------------------------------- */
 
 /* "90 % get, 10 % set" and what they are about. */

@@ -45,6 +45,11 @@ struct plan {
  */
 MUST_CHECK err_t plan_parse(int argc, char **argv, struct plan *ret, int *ret_rest,
                             struct err_detail *d);
+/*
+ * What the load wants stored first: *from..*end - 1, numbers of keys up to keys.count, behind that
+ * counters.  Keys that are only incremented are no others.
+ */
+void plan_fill_range(const struct plan *p, uint64_t *from, uint64_t *end);
 /* The options and their defaults, for --help. */
 void plan_print_help(void);
 /* One line: "text, 50 connections, ..." */

@@ -66,10 +66,19 @@ def loads(s):
             tap.is_(got["incr_hits"], got["incrs"], name + "every counter is there")
             tap.is_((got["errors"], got["wrong"]), (0, 0), name + "nothing is wrong")
             tap.ok(got["server_cpu_us_per_operation"] is not None, name + "server CPU is counted")
-    before = counted(s, "cmd_set")
-    got = figures(s.port, "--keys", "777", "--gets", "100", "--zipf", "1", *QUICK)
-    tap.is_(counted(s, "cmd_set") - before, 777, "prefill stores every key once")
-    tap.is_(got["hit_ratio"], 1, "and all are found")
+    for keys, words in ((777, ("--gets", "100", "--zipf", "1")),
+                        (778, ("--gets", "100", "--threads", "3")),
+                        (1, ("--gets", "100", "--threads", "2"))):
+        s.once(b"flush_all\r\n")
+        before = counted(s, "cmd_set")
+        got = figures(s.port, "--keys", str(keys), *words, *QUICK)
+        tap.is_(counted(s, "cmd_set") - before, keys, "prefill stores every key once")
+        tap.is_(got["hit_ratio"], 1, "and all are found")
+    for mix, stored in (("incr=1", 7), ("incr=1,delete=1", 107)):
+        before = counted(s, "cmd_set")
+        got = figures(s.port, "--keys", "100", "--counters", "7", "--mix", mix, *QUICK)
+        tap.is_(counted(s, "cmd_set") - before, stored, "prefill for %s" % mix)
+        tap.is_(got["incr_hits"], got["incrs"], "and every counter is there")
 
 
 def text_report(s):

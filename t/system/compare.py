@@ -246,7 +246,7 @@ def unwritten():
 def stored_in_all(*words):
     """How many sets the first server has seen at the end of a comparison of gets."""
     most = 0
-    proc = subprocess.Popen([BENCH, "compare", *QUICK, "--gets", "100", *words,
+    proc = subprocess.Popen([BENCH, "compare", *QUICK, *words,
                              *servers(SERVER, SERVER)],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -273,12 +273,17 @@ def sets_seen(pid):
 
 def fills():
     """Loads on the same keys store them once; others bring their own."""
-    tap.is_(stored_in_all("--load", "a", "--load", "b", "--multi", "3", "--zipf", "1"), 300,
+    tap.is_(stored_in_all("--gets", "100", "--load", "a", "--load", "b", "--multi", "3", "--zipf",
+                          "1"), 300,
             "the same keys are stored once")
-    tap.is_(stored_in_all("--load", "a", "--load", "b", "--value-size", "7"), 600,
+    tap.is_(stored_in_all("--gets", "100", "--load", "a", "--load", "b", "--value-size", "7"), 600,
             "other values are stored")
-    tap.is_(stored_in_all("--load", "a", "--load", "b", "--no-prefill"), 300,
+    tap.is_(stored_in_all("--gets", "100", "--load", "a", "--load", "b", "--no-prefill"), 300,
             "--no-prefill of one load")
+    tap.is_(stored_in_all("--counters", "5", "--load", "a", "--mix", "incr=1", "--load", "b",
+                          "--gets", "100"), 305, "counters alone are not all keys")
+    tap.is_(stored_in_all("--counters", "5", "--load", "a", "--mix", "incr=1,get=1", "--load", "b",
+                          "--mix", "incr=1"), 305, "they are among all")
 
 
 if __name__ == "__main__":
