@@ -93,24 +93,21 @@ shown_is_dead(const struct store_ctx *c, const struct shown *one)
 }
 
 /*
- * All of one bucket, one item at a time, so that nothing is called with the lock held; what changes
- * meanwhile is seen twice or in its new state, never missed: an item moves to the front only,
- * where it is met later, unless the bucket is split, and then the whole chain is read again.
+ * All of one bucket, one item at a time, so that nothing is called with the lock held.  What changes
+ * meanwhile is seen twice or in its new state, never missed: from the end to the front, because an
+ * item moves only to the front of its chain, where it is met later, or, when the bucket is split,
+ * to one with a higher index.
  */
 static void
 scan_bucket(struct store_ctx *c, uint64_t index, store_scan_fn *each, void *arg)
 {
-    struct table *t = &c->store->table;
-    struct bucket *b = &t->buckets[index];
+    struct bucket *b = &c->store->table.buckets[index];
     struct shown one;
-    uint64_t span = 0;
     unsigned n = CHAIN_END;
 
     for (;;) {
         bucket_lock(b);
-        uint64_t now = table_span(index, atomic_load_explicit(&t->count, memory_order_relaxed));
-        n = bucket_before(c, b, now == span ? n : CHAIN_END, &one);
-        span = now;
+        n = bucket_before(c, b, n, &one);
         bucket_unlock(b);
         if (n == 0) {
             return;

@@ -61,19 +61,6 @@ table_index(uint64_t hash, uint64_t count)
 }
 
 /*
- * A bucket holds the hashes that are equal to its index modulo its span: with so many buckets in
- * all.  The span doubles when the bucket is split.
- */
-static inline uint64_t
-table_span(uint64_t index, uint64_t count)
-{
-    uint64_t half = UINT64_C(1) << (63 - __builtin_clzll(count));
-
-    assert(index < count);
-    return index >= half || index + half < count ? 2 * half : half;
-}
-
-/*
  * table_index() with what it needs of the count at hand: mask is 2^(k+1) - 1 from 2^k + 1 buckets
  * on.  It is stored when there are 2^k, for which it and the one before come to the same, and so
  * is never behind the count that is read first.  Where it is ahead, the bucket is one of the first
