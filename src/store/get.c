@@ -44,6 +44,7 @@ probe_chain(const struct store *s, struct slice key, uint64_t hash, struct probe
 
     p->item = NULL;
     for (const struct bucket *b = p->bucket; b != NULL; b = bucket_next(&s->table, b)) {
+#pragma GCC unroll 8
         for (int i = 0; i < TABLE_SLOTS; i++) {
             uint64_t v = slot_load(&b->slot[i]);
             if (v >> SLOT_TAG_SHIFT == tag && (v & SLOT_HANDLE_MASK) != 0 &&

@@ -13,6 +13,7 @@ txn_find(struct store_txn *t)
     uint64_t tag = t->hash >> SLOT_TAG_SHIFT;
 
     for (struct bucket *b = t->bucket; b != NULL; b = bucket_next(&s->table, b)) {
+#pragma GCC unroll 8
         for (int i = 0; i < TABLE_SLOTS; i++) {
             uint64_t v = slot_load(&b->slot[i]);
             if (v >> SLOT_TAG_SHIFT != tag || (v & SLOT_HANDLE_MASK) == 0) {
