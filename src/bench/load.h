@@ -16,8 +16,8 @@
 #include "bench/result.h"
 
 /*
- * Stores every key that the load asks for once, and every counter if it increments.  Keys that the server refuses
- * (no memory, too large) are told on stderr; it is an error only if that are all.
+ * Stores every key that the load asks for once, and every counter if it increments.  Keys that the
+ * server refuses (no memory, too large) are told on stderr; it is an error only if that are all.
  */
 MUST_CHECK err_t load_prefill(const struct plan *p, const struct keys *k, struct err_detail *d);
 
