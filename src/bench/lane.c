@@ -12,6 +12,7 @@
 
 #define EVENTS        256
 #define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
+#define FAR           (INT64_MAX / 8) /* nanoseconds: longer than anybody waits */
 #define SILENCE_MAX   (30 * NSEC_PER_SEC) /* without an answer the server counts as hung */
 
 static err_t
@@ -191,7 +192,9 @@ trace_read(struct lane *l)
 
         if (e || end) {
             l->exhausted = end;
-            return e;
+            return e || l->has_base ? e
+                                    : err_set(&l->detail, ERR_INVALID, "%s: holds no request",
+                                              team->plan->trace);
         }
         if (!l->has_base) {
             l->has_base = true;
@@ -214,9 +217,9 @@ static nsec_t
 trace_due(const struct lane *l)
 {
     double speed = l->team->plan->trace_speed;
+    double wait = speed > 0 ? (double)(l->record.time - l->base) / speed : 0;
 
-    return speed > 0 ? l->began + (nsec_t)((double)(l->record.time - l->base) / speed)
-                     : l->pool.now;
+    return speed > 0 ? l->began + (wait < (double)FAR ? (nsec_t)wait : FAR) : l->pool.now;
 }
 
 /* A speed shortens times to live too; rounded up, so that none becomes immortal. */
@@ -224,8 +227,9 @@ static uint32_t
 trace_ttl(const struct lane *l)
 {
     double speed = l->team->plan->trace_speed;
+    double ttl = speed > 0 ? ceil(l->record.ttl / speed) : l->record.ttl;
 
-    return speed > 0 ? (uint32_t)ceil(l->record.ttl / speed) : l->record.ttl;
+    return ttl < TRACE_TTL_MAX ? (uint32_t)ttl : TRACE_TTL_MAX;
 }
 
 /* The record at hand becomes a request. */

@@ -60,7 +60,7 @@ time_parse(struct slice text, nsec_t *ret)
     uint32_t whole;
     nsec_t part = 0, unit = NSEC_PER_SEC / 10;
 
-    if (!number_parse(slice_of(text.ptr, whole_len), (uint32_t)TRACE_TIME_MAX, &whole) ||
+    if (!number_parse(slice_of(text.ptr, whole_len), TRACE_TIME_MAX, &whole) ||
         (point && whole_len + 1 == text.len)) {
         return false;
     }
@@ -133,7 +133,7 @@ trace_open(const char *path, double warmup, struct trace **ret, struct err_detai
     t->line = t->offset = 0;
     t->time = 0;
     t->begin = t->end = 0;
-    t->fd = open(path, O_RDONLY | O_CLOEXEC);
+    t->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is not waited for */
     if (t->fd < 0 || fstat(t->fd, &st) != 0) {
         e = err_set(d, ERR_IO, "%s: %s", path, strerror(errno));
     } else if (!S_ISREG(st.st_mode)) {

@@ -24,7 +24,7 @@
 #define TRACE_LINE_MAX  1024u          /* bytes */
 #define TRACE_VALUE_MAX (16u << 20)    /* bytes */
 #define TRACE_TTL_MAX   UINT32_C(315360000) /* seconds: ten years */
-#define TRACE_TIME_MAX  1e9            /* seconds */
+#define TRACE_TIME_MAX  UINT32_MAX     /* seconds: the Unix epoch may be the beginning */
 
 /* The key is lent until the next call of trace_next(). */
 struct trace_record {

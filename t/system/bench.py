@@ -401,6 +401,29 @@ def bad_traces(s):
             code, _, err = bench(s.port, "--trace", path)
             tap.ok(code == 1 and ": line 2: " in err and why in err, "trace: " + name, (code, err))
     tap.is_(bench(s.port, "--trace", "/nonexistent")[0], 1, "trace: no such file")
+    for name, lines in (("an empty file", ()), ("nothing but a header", ("time,key,size,op,ttl",))):
+        with Trace(*lines) as path:
+            code, _, err = bench(s.port, "--trace", path)
+            tap.ok(code == 1 and ": holds no request" in err, "trace: " + name, (code, err))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "fifo")
+        os.mkfifo(path)
+        code, _, err = bench(s.port, "--trace", path)
+        tap.ok(code == 1 and "a trace is a regular file" in err, "trace: a FIFO", (code, err))
+
+
+def odd_traces(s):
+    """Times of the day's clock, ends of lines, and speeds at which nothing more will come."""
+    s.once(b"flush_all\r\n")
+    with Trace("1700000000.25,a,10,get,60\r", "1700000000.75,a,10,get,60\r") as path:
+        got = figures(s.port, "--trace", path, "--trace-speed", "10")
+        tap.is_((got["gets"], got["get_hits"]), (2, 1), "Unix times and CRLF")
+        tap.ok(0.05 <= got["seconds"] < 30, "which begin at once", got)
+        s.once(b"flush_all\r\n")
+        got = figures(s.port, "--trace", path, "--trace-speed", "1e-12", "--seconds", "0.2")
+        tap.is_((got["gets"], got["sets"]), (1, 1), "a trace that stands almost still")
+        tap.is_(s.once(b"mg a t\r\n"), pattern(rb"HD t3153(6000|5999)\d\r\n"),
+                "keeps its values for ten years")
 
 
 def notices(s):
@@ -474,7 +497,7 @@ def main():
     program_exists()
     with Server() as s:
         for function in (loads, text_report, exact_numbers, keys_and_values, rates, traces,
-                         trace_of_many, bad_traces, notices, unwritten, interrupts):
+                         trace_of_many, bad_traces, odd_traces, notices, unwritten, interrupts):
             tap.guarded(function, s)
     for function in (lies, failures, pauses):
         tap.guarded(function)

@@ -46,7 +46,8 @@ Test(trace, a_line_is_a_record)
     cr_assert(line_parse("0,k,0,get,0", &r, &why) && r.verb == VERB_GET && r.time == 0);
     cr_assert(line_parse("0.0000000019,\x80\xff,16777216,delete,0", &r, &why));
     cr_expect(r.verb == VERB_DELETE && r.time == 1 && r.size == 16777216 && r.key.len == 2);
-    cr_assert(line_parse("1000000000,k,1,incr,315360000", &r, &why) && r.verb == VERB_INCR);
+    cr_assert(line_parse("4294967295,k,1,incr,315360000", &r, &why) && r.verb == VERB_INCR);
+    cr_expect(eq(i64, r.time, 4294967295 * NSEC_PER_SEC));
 }
 
 Test(trace, anything_else_is_refused_with_a_reason)
@@ -55,7 +56,7 @@ Test(trace, anything_else_is_refused_with_a_reason)
         "",                 "0",                "0,k",              "0,k,1,get",
         "0,k,1,get,0,",     "0,k,1,get,0,x",    ",k,1,get,0",       "x,k,1,get,0",
         "-1,k,1,get,0",     "1.,k,1,get,0",     ".5,k,1,get,0",     "1.x,k,1,get,0",
-        "1e3,k,1,get,0",    " 1,k,1,get,0",     "+1,k,1,get,0",     "1000000001,k,1,get,0",
+        "1e3,k,1,get,0",    " 1,k,1,get,0",     "+1,k,1,get,0",     "4294967296,k,1,get,0",
         "1.2.3,k,1,get,0",  "0,,1,get,0",       "0,a b,1,get,0",    "0,a\tb,1,get,0",
         "0,a\x7f,1,get,0",  "0,k,,get,0",       "0,k,-1,get,0",     "0,k,+1,get,0",
         "0,k,1.5,get,0",    "0,k,16777217,get,0", "0,k,1,,0",       "0,k,1,gets,0",
