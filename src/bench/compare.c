@@ -4,6 +4,7 @@
 #include "bench/probe.h"
 #include "bench/report.h"
 #include "bench/verdict.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,8 +180,8 @@ round_report(const struct compare *c, const struct figures *f, unsigned round)
     for (unsigned i = 0; i < f->servers; i++) {
         const double *values = figures_of(f, i, round);
 
-        fprintf(c->progress, " %c %.0f operations/s, %.3f us;", 'A' + i, values[FIGURE_RATE],
-                values[FIGURE_COST]);
+        fprintf(c->progress, " %c %.0f operations/s", 'A' + i, values[FIGURE_RATE]);
+        fprintf(c->progress, isnan(values[FIGURE_COST]) ? ";" : ", %.3f us;", values[FIGURE_COST]);
     }
     fprintf(c->progress, " client %.2f cores\n", figures_of(f, 0, round)[FIGURE_CLIENT]);
     fflush(c->progress);

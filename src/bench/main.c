@@ -35,7 +35,7 @@ help_print(void)
           "Makes load on a server that speaks memcached's protocols and prints rate, latency and,\n"
           "with --pid, what it cost the server.  compare starts servers on free loopback ports\n"
           "(it appends -l and -p, or replaces {port}), runs the loads on them in turn, and prints\n"
-          "each one's figures and their ratios to the last server's.  Defaults in brackets.\n"
+          "each one's figures and the ratios of each pair.  Defaults in brackets.\n"
           "\n",
           stdout);
     plan_print_help();

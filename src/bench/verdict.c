@@ -7,7 +7,7 @@
 #define CELL    64
 #define COLUMNS (2 * PROCESS_MAX)
 
-/* The server that all others are compared with. */
+/* In a table with a row for each server, all others are compared with this one. */
 static unsigned
 suite_last(const struct suite *s)
 {
@@ -76,27 +76,31 @@ text_print_cells(char cell[FIGURES + 1][COLUMNS][CELL], unsigned columns)
     fflush(stdout);
 }
 
+/* The servers and the first one's ratios to the others; below, those of each of the others. */
 static void
 text_print(const struct suite *s, const struct figures *f)
 {
     char cell[FIGURES + 1][COLUMNS][CELL];
-    unsigned last = suite_last(s);
+    unsigned columns = 0;
 
-    for (unsigned i = 0; i < s->servers; i++) {
-        snprintf(cell[0][i], CELL, "%c", server_name(i));
+    for (; columns < s->servers; columns++) {
+        snprintf(cell[0][columns], CELL, "%c", server_name(columns));
         for (unsigned what = 0; what < FIGURES; what++) {
-            spread_write(figures_spread(f, i, (enum figure)what), figures_rows[what].decimals,
-                         cell[what + 1][i]);
+            spread_write(figures_spread(f, columns, (enum figure)what),
+                         figures_rows[what].decimals, cell[what + 1][columns]);
         }
     }
-    for (unsigned i = 0; i < last; i++) {
-        snprintf(cell[0][s->servers + i], CELL, "%c/%c", server_name(i), server_name(last));
-        for (unsigned what = 0; what < FIGURES; what++) {
-            spread_write(figures_ratio(f, i, last, (enum figure)what), 3,
-                         cell[what + 1][s->servers + i]);
+    for (unsigned of = 0; of < suite_last(s); of++) {
+        for (unsigned by = of + 1; by < s->servers; by++, columns++) {
+            snprintf(cell[0][columns], CELL, "%c/%c", server_name(of), server_name(by));
+            for (unsigned what = 0; what < FIGURES; what++) {
+                spread_write(figures_ratio(f, of, by, (enum figure)what), 3,
+                             cell[what + 1][columns]);
+            }
         }
+        text_print_cells(cell, columns);
+        columns = 0;
     }
-    text_print_cells(cell, s->servers + last);
 }
 
 /* -- markdown --------------------------------------------------------------------------------- */
@@ -217,6 +221,18 @@ json_print_server(const struct figures *f, unsigned server)
 }
 
 static void
+json_print_ratios(const struct figures *f, unsigned of, unsigned by)
+{
+    printf("      {\"of\": \"%c\", \"by\": \"%c\"", server_name(of), server_name(by));
+    for (unsigned what = 0; what < FIGURES; what++) {
+        printf(",\n       \"%s\": {", figures_rows[what].key);
+        json_spread(figures_ratio(f, of, by, (enum figure)what));
+        printf("}");
+    }
+    printf("}");
+}
+
+static void
 json_print(const struct suite *s, unsigned load, const struct figures *f)
 {
     unsigned last = suite_last(s);
@@ -230,14 +246,11 @@ json_print(const struct suite *s, unsigned load, const struct figures *f)
         json_print_server(f, i);
         printf(i < last ? ",\n" : "],\n     \"ratios\": [\n");
     }
-    for (unsigned i = 0; i < last; i++) {
-        printf("      {\"of\": \"%c\", \"by\": \"%c\"", server_name(i), server_name(last));
-        for (unsigned what = 0; what < FIGURES; what++) {
-            printf(",\n       \"%s\": {", figures_rows[what].key);
-            json_spread(figures_ratio(f, i, last, (enum figure)what));
-            printf("}");
+    for (unsigned of = 0; of < last; of++) {
+        for (unsigned by = of + 1; by <= last; by++) {
+            json_print_ratios(f, of, by);
+            printf(of + 1 < last ? ",\n" : "]}");
         }
-        printf(i + 1 < last ? "},\n" : "}]}");
     }
 }
 

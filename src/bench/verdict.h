@@ -1,7 +1,7 @@
 /*
  * verdict.h - what a comparison found, on standard output.
  *
- * Each server's figures, and their ratios to those of the last server; medians of the rounds with
+ * Each server's figures, and the ratios of each pair; medians of the rounds with
  * their spread.  One load at a time, so that a long suite can be followed.
  */
 #pragma once

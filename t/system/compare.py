@@ -12,6 +12,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
@@ -93,17 +94,19 @@ class Running:
 
 
 def text():
-    """Every server has a column, and every one but the last a ratio to the last."""
+    """Every server has a column, and every pair of them a ratio."""
     code, out, err = compare(*QUICK, *servers(SERVER, SERVER, THEIRS))
     tap.is_((code, err), (0, ""), "three servers")
     tap.ok(out.startswith("A: %s\nB: %s\nC: %s\n" % (SERVER, SERVER, THEIRS)), "who is who", out)
     tap.is_(out.count("\nround "), 2, "each round is shown")
-    tap.ok(re.search(r"^ +A +B +C +A/C +B/C$", out, re.M), "columns", out)
+    tap.ok(re.search(r"^ +A +B +C +A/B +A/C$", out, re.M), "columns", out)
+    tap.ok(re.search(r"^ +B/C$", out, re.M), "columns of the second table", out)
     spread = r"[\d.]+ \([\d.]+\.\.[\d.]+\)"
     for figure in ("operations/s", "server CPU us/operation", "p50 us", "p99 us", "p99.9 us",
                    "hits %", "resident bytes/item", "resident MiB", "cores of the load"):
-        tap.ok(re.search("^%s +%s$" % (re.escape(figure), " +".join([spread] * 5)), out, re.M),
-               figure, out)
+        for columns in (5, 1):
+            tap.ok(re.search("^%s +%s$" % (re.escape(figure), " +".join([spread] * columns)), out,
+                             re.M), figure, out)
 
 
 def check_server(server):
@@ -137,13 +140,14 @@ def json_form():
     tap.ok(found["loads"][1]["options"].endswith("--gets 50 --value-size 10-90"), "options", found)
     for load in found["loads"]:
         tap.is_([s["name"] for s in load["servers"]], ["A", "B", "C"], "servers of a load")
-        tap.is_([(r["of"], r["by"]) for r in load["ratios"]], [("A", "C"), ("B", "C")], "ratios")
+        pairs = [("A", "B"), ("A", "C"), ("B", "C")]
+        tap.is_([(r["of"], r["by"]) for r in load["ratios"]], pairs, "ratios")
         for server in load["servers"]:
             check_server(server)
         rates = [s["operations_per_second"]["rounds"] for s in load["servers"]]
-        for server in (0, 1):
-            ratios = [mine / last for mine, last in zip(rates[server], rates[2])]
-            got = load["ratios"][server]["operations_per_second"]
+        for pair, (first, second) in enumerate(((0, 1), (0, 2), (1, 2))):
+            ratios = [one / other for one, other in zip(rates[first], rates[second])]
+            got = load["ratios"][pair]["operations_per_second"]
             tap.ok(abs(got["min"] - min(ratios)) < 1e-3 * got["min"] and
                    abs(got["max"] - max(ratios)) < 1e-3 * got["max"],
                    "a ratio is of the same round", (got, ratios))
@@ -161,6 +165,38 @@ def tables():
     tap.is_((code, [row.split(" | ")[:2] for row in rows[2:]]),
             (0, [["| x", "A"], ["| x", "B"]]), "markdown")
     tap.is_({row.count("|") for row in rows}, {14}, "markdown: columns")
+
+
+ORDERED = '''
+import socket, sys
+name, port, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+listener = socket.create_server(("127.0.0.1", port))
+while True:
+    sock, _ = listener.accept()
+    first = sock.recv(4096)
+    if first.startswith(b"get "):
+        with open(path, "a") as out:
+            out.write(name)
+    while first:
+        sock.sendall(b"END\\r\\n")
+        first = sock.recv(4096)
+'''
+
+
+def rotation():
+    """Who is first changes from round to round."""
+    with tempfile.TemporaryDirectory() as folder:
+        script, path = os.path.join(folder, "ordered.py"), os.path.join(folder, "order")
+        with open(script, "w") as out:
+            out.write(ORDERED)
+        code, out, err = compare(
+            "--rounds", "4", "--requests", "5", "--connections", "1", "--gets", "100",
+            "--no-prefill", *servers(*("%s %s %s {port} %s" % (sys.executable, script, name, path)
+                                       for name in "ABC")))
+        with open(path) as lines:
+            tap.is_((code, lines.read()), (0, "ABC" "BCA" "CAB" "ABC"), "the order of four rounds")
+    tap.ok("hits %" in out and re.search(r"^resident bytes/item +- +- +- +- +-$", out, re.M),
+           "what a server does not say is unknown", (out, err))
 
 
 def places():
@@ -288,4 +324,4 @@ def fills():
 
 if __name__ == "__main__":
     program_exists()
-    tap.run((text, json_form, tables, places, pinned, interrupted, dying, not_starting, unwritten, fills))
+    tap.run((text, json_form, tables, rotation, places, pinned, interrupted, dying, not_starting, unwritten, fills))
