@@ -212,7 +212,7 @@ mix_parse(const struct row *o, const char *text, double share[VERBS], struct err
             break;
         }
         sum += of[verb];
-        at = *end ? end + 1 : end;
+        at = *end && end[1] ? end + 1 : end; /* a comma at the end is left over */
     }
     if (*at || !(sum > 0)) {
         return option_bad(o, text, "want shares like get=90,set=8,delete=1,incr=1", d);
@@ -345,6 +345,22 @@ size_parse(const char *name, const char *text, uint32_t min, uint32_t max, struc
     return e ? err_set(d, e, "--%s %s: %s", name, text, why.text) : ERR_OK;
 }
 
+/* So many keys must have so many names. */
+static err_t
+key_size_parse(const struct plan *p, struct dist *ret, struct err_detail *d)
+{
+    uint32_t least = (uint32_t)keys_name_min(&p->keys);
+    err_t e = size_parse("key-size", p->key_size, 1, KEYS_NAME_MAX, ret, d);
+
+    if (e) {
+        return e;
+    }
+    return size_parse("key-size", p->key_size, least, KEYS_NAME_MAX, ret, NULL)
+               ? err_set(d, ERR_INVALID, "--key-size %s: names of so many keys have at least %u "
+                         "bytes", p->key_size, least)
+               : ERR_OK;
+}
+
 /* What follows from several options. */
 static err_t
 plan_finish(struct plan *p, uint64_t given, struct err_detail *d)
@@ -358,9 +374,7 @@ plan_finish(struct plan *p, uint64_t given, struct err_detail *d)
     if (p->share[VERB_INCR] <= 0) {
         p->keys.counters = 1; /* whose names need no room */
     }
-    e = e ? e
-          : size_parse("key-size", p->key_size, (uint32_t)keys_name_min(&p->keys), KEYS_NAME_MAX,
-                       &p->keys.name_len, d);
+    e = e ? e : key_size_parse(p, &p->keys.name_len, d);
     e = e ? e : size_parse("value-size", p->value_size, 0, VALUE_MAX, &p->keys.value_len, d);
     e = e ? e : size_parse("ttl", p->ttl, 0, TRACE_TTL_MAX, &p->keys.ttl, d);
     if (p->trace) {

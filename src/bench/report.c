@@ -89,9 +89,12 @@ operations_print(const struct load_result *r)
     const uint64_t gets = r->keys[VERB_GET], deletes = r->keys[VERB_DELETE];
     const uint64_t incrs = r->keys[VERB_INCR];
 
-    printf("%.0f operations/s: %llu keys fetched, %.2f %% of them hits, and %llu stored",
-           (double)result_operations(r) / seconds_of(r), (unsigned long long)gets,
-           gets > 0 ? 100 * result_hit_ratio(r) : 0, (unsigned long long)r->keys[VERB_SET]);
+    printf("%.0f operations/s: %llu keys fetched", (double)result_operations(r) / seconds_of(r),
+           (unsigned long long)gets);
+    if (gets > 0) {
+        printf(", %.2f %% of them hits,", 100 * result_hit_ratio(r));
+    }
+    printf(" and %llu stored", (unsigned long long)r->keys[VERB_SET]);
     if (r->filled > 0) {
         printf(" (%llu on a miss)", (unsigned long long)r->filled);
     }
@@ -120,7 +123,8 @@ report_print(const struct plan *p, const struct load_result *r)
     }
     if (p->rate > 0) {
         printf("%.0f requests/s of %g wanted; %llu were due and not answered at the end\n",
-               (double)r->requests / seconds_of(r), p->rate, (unsigned long long)r->unanswered);
+               (double)(r->requests - r->filled) / seconds_of(r), p->rate,
+               (unsigned long long)r->unanswered);
     }
     latencies_print(p, r);
     if (f.server_cost >= 0) {

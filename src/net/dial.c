@@ -81,7 +81,7 @@ dial_connect(const char *place, int port, usec_t timeout, int *ret, struct err_d
     int fd = -1;
     err_t e;
 
-    if (place[0] == '/') {
+    if (strchr(place, '/')) {
         return path_connect(place, timeout, ret, d);
     }
     e = addr_parse(place, &spec, &rest, d);

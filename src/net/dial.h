@@ -6,7 +6,7 @@
 #include "base/err.h"
 
 /*
- * Connects to place: HOST, HOST:PORT, [V6]:PORT, or the path of a Unix socket (it begins with "/").
+ * Connects to place: HOST, HOST:PORT, [V6]:PORT, or the path of a Unix socket (it has a "/" in it).
  * port is used if place has none.  Tries every address of the host, each for at most
  * timeout.  *ret is a blocking socket with TCP_NODELAY, closed by the caller.
  */

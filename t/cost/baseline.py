@@ -97,6 +97,8 @@ class Baseline:
 
 
 def _verdict(change, margin, loose):
+    if change <= -100:
+        return "FAILED: nothing was counted"
     if change > margin:
         return "FAILED: more than %g %% above" % margin
     if change < -margin and not loose:

@@ -49,7 +49,8 @@ def other_compiler():
     for name, counts, failed in (
             ("a quarter more", {"get": 1249, "set": 2000}, []),
             ("more than that", {"get": 1251, "set": 2000}, ["get"]),
-            ("half", {"get": 500, "set": 2000}, [])):
+            ("half", {"get": 500, "set": 2000}, []),
+            ("nothing", {"get": 0, "set": 2000}, ["get"])):
         tap.is_(verdicts(counts, made_with="that"), (failed, not failed), "elsewhere: " + name)
     tap.is_(verdicts({"get": 3.2}, "calls", "that"), (["get"], False), "elsewhere: calls")
 

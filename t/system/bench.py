@@ -90,6 +90,12 @@ def text_report(s):
         r"latency of a request, us: mean [\d.]+, p50 [\d.]+, .*p99.99 [\d.]+, max [\d.]+\n"
         r"  get: .*\n  set: .*\nserver CPU: .*\nclient CPU: .*\n$", out), "the report",
            (code, out, err))
+    code, out, _ = bench(s.port, "--gets", "0", "--keys", "100", *QUICK)
+    tap.ok(code == 0 and re.search(r"operations/s: 0 keys fetched and \d+ stored in ", out),
+           "the report of sets alone", out)
+    code, _, err = bench(s.port, "--keys", "1000", "--key-size", "4")
+    tap.ok(code == USAGE and "so many keys have at least 5 bytes" in err, "keys that are too short",
+           err)
     code, out, _ = bench(s.port, "--help")
     tap.ok(code == 0 and "--trace-speed X" in out and "compare only:" in out, "the help", out)
 
@@ -137,6 +143,19 @@ def keys_and_values(s):
                     *QUICK)["hit_ratio"], 1, "then all are there")
 
 
+def unix_socket():
+    """A server at a path, also of this folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "socket")
+        with Server("-s", path, tcp=False, unix=path):
+            for place in (path, "./socket"):
+                done = subprocess.run((BENCH, "-s", place, "--keys", "10", "--requests", "100"),
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, timeout=60, cwd=folder, check=False)
+                tap.ok(done.returncode == 0 and b" operations/s: " in done.stdout,
+                       "a Unix socket", (place, done))
+
+
 def rates(s):
     """As many requests are due as the rate says, no more and no less."""
     for words in ((), ("--threads", "2"), ("--depth", "8", "--connections", "1")):
@@ -148,6 +167,11 @@ def rates(s):
     tap.is_((got["requests"], got["unanswered"]), (1000, 0), "--poisson --requests")
     # 1000 gaps of a mean of 0.2 ms: 0.2 s, with a standard deviation of 0.0063 s.
     tap.ok(got["seconds"] > 0.17, "--poisson is not faster than its rate", got)
+    s.once(b"flush_all\r\n")
+    code, out, _ = bench(s.port, "--rate", "1000", "--keys", "100000", "--no-prefill",
+                         "--set-on-miss", "--gets", "100", "--seconds", "0.5", "--warmup", "0")
+    rate = re.search(r"^(\d+) requests/s of 1000 wanted", out, re.M)
+    tap.between(int(rate[1]), 1, 1010, "what is stored on a miss is not among what was due")
     code, out, _ = bench(s.port, "--rate", "1000", "--keys", "100", *QUICK)
     tap.ok(code == 0 and "requests/s of 1000 wanted" in out and "since it was due" in out,
            "the report says that the loop is open", out)
@@ -499,7 +523,7 @@ def main():
         for function in (loads, text_report, exact_numbers, keys_and_values, rates, traces,
                          trace_of_many, bad_traces, odd_traces, notices, unwritten, interrupts):
             tap.guarded(function, s)
-    for function in (lies, failures, pauses):
+    for function in (unix_socket, lies, failures, pauses):
         tap.guarded(function)
     tap.done()
 

@@ -85,7 +85,7 @@ Test(plan, what_makes_no_sense_is_refused_with_a_reason)
         "--frob", "--seed", "--protocol x", "--connections 0", "--connections 20001",
         "--connections x", "--threads 51", "--threads 0", "--depth 0", "--multi 4097",
         "--gets 101", "--gets -1", "--gets x", "--mix", "--mix get", "--mix get=", "--mix get=x",
-        "--mix get=1,get=2", "--mix get=-1", "--mix get=0", "--mix frob=1", "--mix get=1set=2",
+        "--mix get=1,get=2", "--mix get=1,", "--mix get=-1", "--mix get=0", "--mix frob=1", "--mix get=1set=2",
         "--mix get=nan", "--gets 5 --mix get=1", "--keys 0", "--keys 2147483649", "--key-size 4",
         "--keys 10 --key-size 2", "--key-size 251", "--value-size x", "--value-size 1073741825",
         "--ttl x", "--zipf -1", "--zipf 11", "--zipf nan", "--seconds 0", "--seconds 86401",
