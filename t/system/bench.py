@@ -161,7 +161,8 @@ def rates(s):
     for words in ((), ("--threads", "2"), ("--depth", "8", "--connections", "1")):
         got = figures(s.port, "--rate", "2000", "--seconds", "0.5", "--warmup", "0", "--keys",
                       "100", "--gets", "100", *words)
-        tap.between(got["requests"] + got["unanswered"], 2000 * got["seconds"] - 2,
+        late = 0.1 if "--threads" in words else 0  # threads do not begin at the same moment
+        tap.between(got["requests"] + got["unanswered"], 2000 * (got["seconds"] - late) - 2,
                     2000 * got["seconds"] + 2, "--rate 2000 %s" % " ".join(words))
     got = figures(s.port, "--rate", "5000", "--poisson", "--requests", "1000", "--keys", "100")
     tap.is_((got["requests"], got["unanswered"]), (1000, 0), "--poisson --requests")
@@ -453,14 +454,15 @@ def odd_traces(s):
 def notices(s):
     """A server that holds something else, and words that make no sense."""
     bench(s.port, "--keys", "50", *QUICK)
+    few = ("--requests", "200", "--connections", "5")  # a busy machine may answer none in 0.2 s
     for protocol in ("text", "meta", "binary"):
         for name, options in [("wrong bytes", ("--seed", "2")), ("wrong flags", ("--flags",)),
                               ("wrong length", ("--value-size", "101"))]:
             code, out, _ = bench(s.port, "--keys", "50", "--no-prefill", "--verify",
-                                 "--protocol", protocol, "--gets", "100", *options, *QUICK)
+                                 "--protocol", protocol, "--gets", "100", *options, *few)
             tap.ok(code == 1 and name + ": " in out, "%s: %s" % (protocol, name), (code, out))
     code, out, _ = bench(s.port, "--keys", "50", "--no-prefill", "--verify", "--gets", "100",
-                         "--seed", "2", "--output", "json", *QUICK)
+                         "--seed", "2", "--output", "json", *few)
     tap.ok(code == 1 and json.loads(out)["complaint"].startswith("wrong bytes: "), "in JSON", out)
     code, _, err = bench(s.port, "--keys", "5", "--value-size", "2000000", *QUICK)
     tap.ok(code == 1 and "too large" in err, "values that are refused", (code, err))

@@ -204,6 +204,13 @@ def places():
     code, out, err = compare(*QUICK, *servers(
         "env WHERE={port} %s -l 127.0.0.1 -p {port}" % SERVER, SERVER))
     tap.ok(code == 0 and "env WHERE={port}" in out, "{port}", (code, out, err))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "conf")
+        code, out, err = compare(*QUICK, *servers(
+            SERVER, "sh -c 'echo {port} >%s; exec %s -l 127.0.0.1 -p $(cat %s)'" % (
+                path, SERVER, path)))
+        tap.ok(code == 0 and re.search(r"^server CPU us/operation +\d.* +\d.* +\d", out, re.M),
+               "a server that reads its port from a file", (code, out, err))
 
 
 def cores_of(pid):
