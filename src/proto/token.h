@@ -21,16 +21,17 @@ token_skip(struct slice *rest)
 static inline struct slice
 token_next(struct slice *rest)
 {
-    size_t n = 0;
-    struct slice word;
+    const char *word = rest->ptr, *end = word + rest->len;
 
-    token_skip(rest);
-    while (n < rest->len && rest->ptr[n] != ' ') {
-        n++;
+    while (word < end && *word == ' ') {
+        word++;
     }
-    word = slice_of(rest->ptr, n);
-    *rest = slice_from(*rest, n);
-    return word;
+    const char *p = word;
+    while (p < end && *p != ' ') {
+        p++;
+    }
+    *rest = slice_of(p, (size_t)(end - p));
+    return slice_of(word, (size_t)(p - word));
 }
 
 /* The same for words that may be long: keys. */
