@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import tap  # noqa: E402
 from server import (OURS, REFERENCE, SANITIZED, Conn, Server, pattern,  # noqa: E402
-                    program_exists, rows)
+                    program_exists, rows, wait_until)
 
 MIB = 1 << 20
 LARGE = b"SERVER_ERROR object too large for cache\r\n"
@@ -23,6 +23,11 @@ LARGE = b"SERVER_ERROR object too large for cache\r\n"
 # connections, and what the C library keeps.
 BESIDE = 8 * MIB
 IDLE_CONNECTIONS = 10000
+
+
+def promised(mib):
+    """Bytes that become resident by use at the most: a twentieth of -m is for the hash table."""
+    return mib * MIB * 105 // 100 + BESIDE
 
 
 def noise(seed, size):
@@ -253,6 +258,37 @@ def bounded():
         tap.ok(c.get(b"r%d-%s" % (rounds - 1, key)) == value, "what was written last is there")
 
 
+def fill(c, name, count, key_size, value_size):
+    """Stores so many keys of one size."""
+    value = b"v" * value_size
+    return put_many(c, ((b"%s-%0*d" % (name, key_size - len(name) - 1, i), value)
+                        for i in range(count)))
+
+
+def shapes():
+    """-m is kept whatever the sizes are: half as many keys again as fit, and sizes that shift."""
+    for key_size, value_size in ((20, 32), (40, 200), (20, 1024)):
+        with Server("-m", "64", "-t", "1") as s, s.conn() as c:
+            c.sock.settimeout(60)
+            empty = s.status("VmRSS") * 1024
+            count = 96 * MIB // (key_size + value_size + 26)
+            tap.ok(fill(c, b"k", count, key_size, value_size), "stored %d + %d bytes" % (
+                key_size, value_size))
+            tap.ok(int(c.stats()["evictions"]) > 0, "more than fit")
+            within(s.status("VmRSS") * 1024 <= empty + promised(64),
+                   "%d + %d bytes: resident memory stays within 1.05 x -m and %d MiB" % (
+                       key_size, value_size, BESIDE // MIB), "%d kB" % s.status("VmRSS"))
+    with Server("-m", "64", "-t", "1") as s, s.conn() as c:
+        c.sock.settimeout(60)
+        empty, top = s.status("VmRSS") * 1024, 0
+        for name, size, count in ((b"a", 100, 600000), (b"b", 1500, 60000), (b"c", 100, 600000)):
+            for i in range(10):
+                fill(c, b"%s%d" % (name, i), count // 10, 20, size)
+                top = max(top, s.status("VmRSS") * 1024)
+        within(top <= empty + promised(64), "so it does when sizes shift and shift back",
+               "%d MiB" % (top // MIB))
+
+
 def no_eviction():
     """-M."""
     with Server("-M", "-m", "8") as s, s.conn() as c:
@@ -292,6 +328,7 @@ def memory_limit():
     """cache_memlimit up and down."""
     with Server("-m", "64") as s, s.conn() as c:
         c.sock.settimeout(60)
+        empty = s.status("VmRSS") * 1024
         body = noise(3, 10000)
         put_many(c, [(b"a%d" % i, body) for i in range(5000)])
         tap.ok(int(c.stats()["bytes"]) > 48 * MIB - 5 * MIB, "50 MB are in", c.stats()["bytes"])
@@ -305,6 +342,10 @@ def memory_limit():
                 put_many(c, [(b"w%d" % i, body) for i in range(10)])
                 time.sleep(0.05)
             tap.ok(int(c.stats()["bytes"]) <= 16 * MIB, "memory shrinks", c.stats()["bytes"])
+            goal = empty + promised(16)
+            within(SANITIZED or wait_until(lambda: s.status("VmRSS") * 1024 <= goal),
+                   "the system has it again, although nothing is written any more",
+                   "%d kB, %d when empty" % (s.status("VmRSS"), empty // 1024))
             huge_pages(s, False, "what was given back stays with the system: no large pages")
         tap.is_(c.set(b"n", body), b"STORED\r\n", "writes go on")
         tap.is_(c.ask(b"cache_memlimit 128\r\n"), b"OK\r\n", "cache_memlimit 128")
@@ -448,7 +489,7 @@ def main():
     """Every function of this file."""
     program_exists()
     tap.run((item_size, large_values, connections, waiting_connections, eviction, bounded,
-             no_eviction, memory_limit, slow_readers, buffers,
+             shapes, no_eviction, memory_limit, slow_readers, buffers,
              idle_connections))
 
 
