@@ -93,10 +93,10 @@ shown_is_dead(const struct store_ctx *c, const struct shown *one)
 }
 
 /*
- * All of one bucket, one item at a time, so that nothing is called with the lock held.  What changes
- * meanwhile is seen twice or in its new state, never missed: from the end to the front, because an
- * item moves only to the front of its chain, where it is met later, or, when the bucket is split,
- * to one with a higher index.
+ * All of one bucket, one item at a time, so that nothing is called with the lock held.  What
+ * changes meanwhile is seen twice or in its new state, never missed: from the end to the front,
+ * because an item moves only to the front of its chain, where it is met later, or, when the bucket
+ * is split, to one with a higher index.
  */
 static void
 scan_bucket(struct store_ctx *c, uint64_t index, store_scan_fn *each, void *arg)
