@@ -15,7 +15,7 @@
 
 #define PORT                11211
 #define DIAL_TIMEOUT        (5 * USEC_PER_SEC)
-#define PREFILL_CONNECTIONS 4 /* of each thread */
+#define PREFILL_CONNECTIONS 8 /* few: they may not be gone yet when those of the load come */
 #define PREFILL_DEPTH       64
 #define DESCRIPTORS         32 /* besides connections and those of threads */
 #define LANE_DESCRIPTORS    3  /* epoll, a timer, a trace */
@@ -355,7 +355,8 @@ load_prefill(const struct plan *p, const struct keys *k, struct err_detail *d)
         return err_set(d, ERR_NOMEM, "no memory");
     }
     plan.multi = 1;
-    plan.connections = plan.threads * PREFILL_CONNECTIONS;
+    plan.connections = PREFILL_CONNECTIONS;
+    plan.threads = plan.threads < plan.connections ? plan.threads : plan.connections;
     plan.depth = PREFILL_DEPTH;
     plan.idle = 0;
     plan.warmup = plan.duration = 0;
