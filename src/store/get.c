@@ -65,7 +65,8 @@ probe_ok(const struct store *s, uint64_t hash, const struct probe *p)
     return bucket_read_ok(p->bucket, p->seq) && p->bucket == table_bucket(&s->table, hash);
 }
 
-static inline void
+/* Forced into store_get(): as a function it makes each get find out again what is known there. */
+static inline __attribute__((always_inline)) void
 hit_fill(const struct store_ctx *c, const struct item *it, uint32_t meta, uint32_t key_at,
          struct store_hit *ret)
 {
