@@ -24,6 +24,7 @@
 #define BLOCK   1000u
 #define RECORDS 4000u /* keys that are merged by all writers at once */
 #define HELD    4     /* large values a reader keeps for a while */
+#define HOT     4u    /* the first keys: always large, and asked for and replaced all the time */
 
 struct head {
     uint32_t key, stamp, len, check;
@@ -66,9 +67,20 @@ die(const char *what, uint32_t key, uint64_t a, uint64_t b)
 }
 
 static uint32_t
-value_len(uint64_t *seed)
+some_key(uint64_t *seed)
+{
+    uint32_t r = rnd(seed) % 8;
+
+    return rnd(seed) % (r < 2 ? HOT : r < 5 ? 200 : KEYS);
+}
+
+static uint32_t
+value_len(uint32_t key, uint64_t *seed)
 {
     uint32_t r = rnd(seed) % 1000;
+    if (key < HOT) {
+        return 5000 + rnd(seed) % 3000;
+    }
     if (r < 5) {
         return (uint32_t)sizeof(struct head) + rnd(seed) % LARGE;
     }
@@ -162,7 +174,7 @@ write_one(struct store_ctx *c, uint32_t key, uint32_t stamp, uint64_t *seed, cha
 {
     char name[64];
     struct slice k = key_of(key, name);
-    uint32_t len = value_len(seed);
+    uint32_t len = value_len(key, seed);
     fill(room, key, stamp, len);
     struct store_spec spec = { .key = k,
                                .value_len = len,
@@ -356,7 +368,7 @@ writer(void *arg)
         store_turn(c, clock_now());
         drain(c);
         for (int i = 0; i < 64; i++) {
-            uint32_t r = rnd(&seed) % 100, key = rnd(&seed) % (KEYS / WRITERS) * WRITERS + me;
+            uint32_t r = rnd(&seed) % 100, key = some_key(&seed) / WRITERS * WRITERS + me;
             struct slice k = key_of(key, name);
             struct store_txn t;
             if (r < 60) {
@@ -444,7 +456,7 @@ reader(void *arg)
     while (!stop) {
         store_turn(c, clock_now());
         for (int i = 0; i < 64; i++) {
-            uint32_t key = rnd(&seed) % (rnd(&seed) % 2 ? KEYS : 200);
+            uint32_t key = some_key(&seed);
             struct slice k = key_of(key, name);
             struct store_hit hit;
             if (i < 4) {
