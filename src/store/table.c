@@ -278,9 +278,7 @@ chain_shorten(struct table *t, struct bucket *b, _Atomic uint64_t *hole)
     for (struct bucket *next; (next = bucket_next(t, last)) != NULL; last = next) {
         before = last;
     }
-    if (before == NULL) {
-        return;
-    }
+    assert(before != NULL); /* or there is nothing to shorten */
     _Atomic uint64_t *from = bucket_some_item(last);
     bool is_in_last = (uintptr_t)hole - (uintptr_t)last < sizeof *last;
     if (from != NULL && !is_in_last) {
