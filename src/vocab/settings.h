@@ -43,6 +43,14 @@ enum settings_protocol {
     SETTINGS_PROTOCOL_BINARY,
 };
 
+enum settings_placement {
+    SETTINGS_PLACEMENT_NATIVE,
+    SETTINGS_PLACEMENT_KETAMA_WEIGHTED,
+    SETTINGS_PLACEMENT_KETAMA_OAT,
+};
+enum settings_peer_error { SETTINGS_PEER_ERROR_MISS, SETTINGS_PEER_ERROR_ERROR };
+enum settings_profile { SETTINGS_PROFILE_LAN, SETTINGS_PROFILE_WAN, SETTINGS_PROFILE_LOCAL };
+
 /* struct settings_store, struct settings_net, ... */
 #define SECTION(name, title) struct settings_##name {
 #define SETTING(section, name, type, ...) setting_##type name;

@@ -1,0 +1,1 @@
+typedef int ketama_placeholder; /* so that the file is not empty */

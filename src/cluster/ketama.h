@@ -1,0 +1,4 @@
+/*
+ * ketama.h - the rings of libmemcached, point for point.
+ */
+#pragma once

@@ -1,0 +1,65 @@
+/*
+ * view.h - the cluster as a worker sees it: an immutable table of nodes and the ring over them.
+ *
+ * Control makes a view whenever a member or the ring changed and hands it to every worker; nothing
+ * in it changes afterwards, so reading takes no lock.  Any thread.
+ */
+#pragma once
+#include "base/slice.h"
+#include "cluster/ring.h"
+#include "vocab/cluster.h"
+
+#define VIEW_NOBODY 0xffffu /* as an index of nodes */
+
+struct view_node {
+    struct member_info info;
+    enum member_state  state;
+    bool               in_ring;
+    bool               acts;  /* may execute commands now: in the ring, UP, ALIVE or SUSPECT */
+    usec_t             since; /* time of day at which the state began */
+};
+
+struct view {
+    uint64_t          number;      /* rises from 1 */
+    uint32_t          ring_ops;
+    uint64_t          ring_digest; /* two views with the same one agree on every owner */
+    uint16_t          self;        /* index of this node */
+    uint16_t          count;
+    enum ring_placement placement;
+    const struct ring *ring;       /* over the nodes in the ring; its indices are those of node[] */
+    struct view_node  node[];      /* in the order of their ids */
+};
+
+/*
+ * Makes a view of members (whose order does not matter; a node that is in the ring but not among
+ * them appears as MEMBER_DEAD with the address unknown).  NULL without memory.  Gives.
+ */
+struct view *view_new(uint64_t number, node_id self, const struct view_node *members, size_t count,
+                      const struct ring_ops *ops);
+void view_free(struct view *v);
+
+/* The index of a node, or VIEW_NOBODY. */
+uint16_t view_find(const struct view *v, node_id id);
+
+/*
+ * Who executes commands on this key now: the first of its owners that acts; VIEW_NOBODY: none of
+ * them does.  hash is store_hash(key), which is XXH3.
+ */
+static inline uint16_t
+view_acting(const struct view *v, struct slice key, uint64_t hash)
+{
+    uint16_t owner[CLUSTER_OWNERS_MAX];
+    unsigned n;
+
+    owner[0] = ring_owner(v->ring, key, hash);
+    if (__builtin_expect(owner[0] != VIEW_NOBODY && v->node[owner[0]].acts, 1)) {
+        return owner[0];
+    }
+    n = ring_owners(v->ring, key, hash, owner);
+    for (unsigned i = 0; i < n; i++) {
+        if (v->node[owner[i]].acts) {
+            return owner[i];
+        }
+    }
+    return VIEW_NOBODY;
+}

@@ -1,0 +1,90 @@
+/*
+ * control.h - what one node knows and decides about its cluster: SWIM, the ring's facts, and the
+ * views made of them.  No socket, no clock.
+ *
+ * The driver (daemon/gossip, or the simulator) feeds it datagrams, whole states and time, and does
+ * what struct control_out says: sends, exchanges whole states by TCP, logs, hands a new view to the
+ * workers.  One owner thread (main).
+ */
+#pragma once
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "cluster/view.h"
+#include "vocab/cluster.h"
+#include "vocab/metrics.h"
+#include "vocab/settings.h"
+
+struct control;
+
+struct control_config {
+    const struct settings *settings; /* kept; the section "cluster" */
+    struct member_info     self;     /* id, nonce, addr, ports, host, workers; the rest is filled */
+    struct metrics        *metrics;  /* the owner thread's row; kept */
+    uint64_t               seed;
+};
+
+/* NULL without memory.  Gives. */
+struct control *control_new(const struct control_config *config, usec_t now);
+void control_free(struct control *c);
+
+/* What happened, in words for the log, "stats" and the simulator. */
+enum control_note_kind {
+    CONTROL_MEMBER,    /* change, of the member named here */
+    CONTROL_RING,      /* a fact about the ring was learned: op */
+    CONTROL_DOUBT,     /* this node began (on) or ceased (!on) to doubt itself */
+    CONTROL_PLACEMENT, /* the ring's placement is not what this node's settings say */
+    CONTROL_STRANGER,  /* a packet of another cluster, or of a version that we do not speak */
+    CONTROL_BAD,       /* a packet that is none */
+};
+struct control_note {
+    enum control_note_kind kind;
+    int                    change; /* enum swim_change_kind */
+    bool                   on;
+    node_id                from;
+    struct member_info     info;
+    struct ring_op         op;
+    struct cluster_addr    addr;
+};
+
+struct control_datagram {
+    struct cluster_addr addr;
+    struct slice        bytes;
+};
+
+/* What the driver must do after a call.  Lent until the next one, but for the view. */
+struct control_out {
+    const struct control_datagram *send;
+    size_t                         send_count;
+    const struct cluster_addr     *sync; /* push/pull with these: control_state(), then
+                                            control_synced() with what comes back */
+    size_t                         sync_count;
+    const struct swim_tcp         *tcp;  /* probe these by TCP: control_tcp_ack() */
+    size_t                         tcp_count;
+    const struct control_note     *note;
+    size_t                         note_count;
+    struct view                   *view; /* a new one, or NULL.  Gives */
+    usec_t                         wake_at;
+};
+
+void control_tick(struct control *c, usec_t now, struct control_out *out);
+void control_datagram(struct control *c, const struct cluster_addr *from, struct slice bytes,
+                      usec_t now, struct control_out *out);
+/* Appends the whole state, as it is to be sent in push/pull.  False: no memory. */
+MUST_CHECK bool control_state(struct control *c, struct buf *out);
+/* Another's whole state came, as request or as answer. */
+void control_synced(struct control *c, const struct cluster_addr *from, struct slice bytes,
+                    usec_t now, struct control_out *out);
+void control_tcp_ack(struct control *c, node_id id, usec_t now, struct control_out *out);
+/* A data link heard of a member, or gave it up (its breaker opened). */
+void control_heard(struct control *c, node_id id, usec_t now, struct control_out *out);
+void control_doubted(struct control *c, node_id id, usec_t now, struct control_out *out);
+/* All seeds there are now, resolved. */
+void control_seeds(struct control *c, const struct cluster_addr *addr, size_t count, usec_t now,
+                   struct control_out *out);
+/* This node leaves: takes itself off the ring and tells.  Go on driving for a second or so. */
+void control_leave(struct control *c, usec_t now, struct control_out *out);
+/* An operator takes a dead member off the ring.  ERR_UNKNOWN; ERR_DENIED: it is alive. */
+err_t control_forget(struct control *c, node_id id, usec_t now, struct control_out *out);
+/* The view that was given last; never NULL. */
+const struct view *control_view(const struct control *c);

@@ -1,0 +1,1 @@
+#include "vocab/cluster.h"
