@@ -23,8 +23,13 @@ struct worker;
 struct session;
 struct conn_row; /* node/conns.h: what "stats conns" shows; may be NULL */
 
-/* Which protocols a listener lets in (-B, proto[...] prefixes). */
-enum session_accepts { SESSION_AUTO, SESSION_TEXT, SESSION_BINARY };
+/* Which protocols a listener lets in (-B, proto[...] prefixes); another node is greeted first. */
+enum session_accepts {
+    SESSION_AUTO,
+    SESSION_TEXT,
+    SESSION_BINARY,
+    SESSION_PEER, /* commands of another node, in frames (proto/peer.h), and nothing else */
+};
 
 /* NULL without memory.  row is kept.  Gives. */
 struct session *session_new(struct worker *w, enum session_accepts accepts, struct conn_row *row);

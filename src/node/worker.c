@@ -1,4 +1,6 @@
 #include "node/worker.h"
+#include "cluster/view.h"
+#include "node/peers.h"
 #include "node/pending.h"
 #include "node/watch.h"
 #include <assert.h>
@@ -41,6 +43,7 @@ worker_free(struct worker *w)
         return;
     }
     assert(!worker_holder(w) && !w->watching);
+    peers_free(w->peers);
     pending_fini(w);
     txq_pool_fini(&w->txq);
     buf_free(&w->blob);
@@ -52,11 +55,36 @@ worker_free(struct worker *w)
     free(w);
 }
 
+/*
+ * Takes the node's newest view.  Whoever made it frees an older one when all workers have said that
+ * they are past it.
+ */
+static inline void
+worker_adopt(struct worker *w)
+{
+    const struct view *v = atomic_load_explicit(&w->node->view, memory_order_acquire);
+
+    if (__builtin_expect(v == w->view, 1)) {
+        return;
+    }
+    if (!w->peers) {
+        w->peers = peers_new(w, v->number ^ (uint64_t)w->index << 32);
+        if (!w->peers) {
+            metric_add(&w->metrics, M_MALLOC_FAILS, 1);
+            return; /* the next turn tries again */
+        }
+    }
+    w->view = v;
+    peers_view(w->peers, v, w->now);
+    atomic_store_explicit(&w->view_seen, v->number, memory_order_release);
+}
+
 void
 worker_turn(struct worker *w, usec_t now)
 {
     w->now = now;
     store_turn(w->ctx, now);
+    worker_adopt(w);
 }
 
 void

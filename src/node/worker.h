@@ -19,6 +19,7 @@
 #define WORKER_TX_BYTES (256u << 10) /* replies of one turn; a full one ends the turn's parsing */
 
 struct dump;    /* node/dump.h */
+struct peers;   /* node/peers.h */
 struct pending; /* node/pending.h */
 struct watcher; /* node/watch.h */
 
@@ -57,6 +58,9 @@ struct worker {
     struct store_ctx *ctx;
     struct metrics    metrics;
     usec_t            now;      /* of this turn */
+    const struct view *view;    /* of the cluster, as of this turn; NULL: the node is alone */
+    struct peers     *peers;    /* links to the other nodes; NULL until there is a view */
+    _Atomic uint64_t  view_seen; /* number of the view in use: older ones may be freed */
     char             *rx;       /* WORKER_RX_BYTES, and 8 bytes of slack behind */
     char             *tx;       /* WORKER_TX_BYTES */
     size_t            tx_used;  /* bytes of tx that hold replies of the holder */
@@ -102,7 +106,7 @@ worker_owes(const struct worker *w)
     return w->client.out->bytes > 0 || w->tx_used > w->tx_queued;
 }
 
-/* Tells the worker (and its store ctx) the time of day. */
+/* Tells the worker (and its store ctx) the time of day, and adopts the node's newest view. */
 void worker_turn(struct worker *w, usec_t now);
 /* Looks who observes; once a turn is often enough. */
 void worker_look(struct worker *w);
