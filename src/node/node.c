@@ -1,5 +1,6 @@
 #include "node/node.h"
 #include "node/conns.h"
+#include "node/peer_rows.h"
 #include "node/prefixes.h"
 #include "node/watch.h"
 #include "node/worker.h"
@@ -119,9 +120,10 @@ node_new(struct settings *settings, const struct node_facts *facts, usec_t now,
         return NULL;
     }
     n->conns = conns_new();
+    n->peer_rows = peer_rows_new();
     n->prefixes = prefixes_new();
     n->watches = watches_new(n->store, settings->admin.watcher_logbuf_size);
-    if (!n->conns || !n->prefixes || !n->watches) {
+    if (!n->conns || !n->peer_rows || !n->prefixes || !n->watches) {
         err_set(d, ERR_NOMEM, "out of memory for the node's registries");
         node_free(n);
         return NULL;
@@ -141,6 +143,7 @@ node_free(struct node *n)
     watches_free(n->watches);
     prefixes_free(n->prefixes);
     conns_free(n->conns);
+    peer_rows_free(n->peer_rows);
     store_free(n->store);
     free(n);
 }

@@ -15,6 +15,7 @@
 
 struct store;
 struct conns;
+struct peer_rows;
 struct prefixes;
 struct watches;
 struct view;
@@ -40,6 +41,7 @@ struct node {
     struct settings      *settings;   /* LIVE values are read as they are now */
     struct store         *store;
     struct conns         *conns;      /* node/conns.h */
+    struct peer_rows     *peer_rows;  /* node/peer_rows.h: "stats peers" */
     struct prefixes      *prefixes;   /* node/prefixes.h: "stats detail" */
     struct watches       *watches;    /* node/watch.h: "watch" */
     struct node_facts     facts;
