@@ -7,7 +7,7 @@
 #define BLOCK_MIN 512u           /* bytes; so that a trickle of short replies shares a block */
 #define BLOCK_MAX (64u << 10)    /* bytes; only a single larger piece makes a larger block */
 
-enum txq_kind { TXQ_LENT, TXQ_BLOCK, TXQ_BLOB, TXQ_ITEM };
+enum txq_kind { TXQ_LENT, TXQ_BLOCK, TXQ_BLOB, TXQ_ITEM, TXQ_HOLE };
 
 /* Heap memory that several segments may point into. */
 struct txq_block {
@@ -68,6 +68,9 @@ segment_free(struct txq *q, struct txq_pool *p, struct txq_segment *s)
 {
     switch (s->kind) {
     case TXQ_LENT:
+        break;
+    case TXQ_HOLE:
+        q->holes--;
         break;
     case TXQ_BLOCK:
         assert(s->u.bytes.block->refs > 0 && q->heap_bytes >= s->u.bytes.block->cap);
@@ -234,6 +237,102 @@ txq_pin(struct txq *q, struct txq_pool *p, struct item *item)
     return true;
 }
 
+struct txq_segment *
+txq_hole(struct txq *q, struct txq_pool *p)
+{
+    struct txq_segment *s = segment_new(p);
+
+    if (s) {
+        s->kind = TXQ_HOLE;
+        s->left = 0;
+        segment_append(q, s);
+        q->holes++;
+    }
+    return s;
+}
+
+void
+txq_fill(struct txq *q, struct txq_segment *hole, const char *bytes, size_t n)
+{
+    assert(hole->kind == TXQ_HOLE && q->holes > 0);
+    hole->kind = TXQ_LENT;
+    hole->left = n;
+    hole->u.bytes.ptr = bytes;
+    q->holes--;
+    q->bytes += n;
+    q->lent_bytes += n;
+}
+
+bool
+txq_fill_copy(struct txq *q, struct txq_segment *hole, const char *bytes, size_t n)
+{
+    char *copy;
+
+    if (n == 0) {
+        txq_fill(q, hole, NULL, 0);
+        return true;
+    }
+    copy = malloc(n);
+    if (!copy) {
+        return false;
+    }
+    assert(hole->kind == TXQ_HOLE && q->holes > 0);
+    memcpy(copy, bytes, n);
+    hole->kind = TXQ_BLOB;
+    hole->left = n;
+    hole->u.bytes.ptr = copy;
+    hole->u.bytes.blob = copy;
+    hole->u.bytes.blob_cap = n;
+    q->holes--;
+    q->bytes += n;
+    q->heap_bytes += n;
+    return true;
+}
+
+/* A segment of no kind yet, right behind another. */
+static struct txq_segment *
+segment_insert(struct txq *q, struct txq_pool *p, struct txq_segment *before)
+{
+    struct txq_segment *s = segment_new(p);
+
+    if (s) {
+        s->left = 0;
+        s->next = before->next;
+        before->next = s;
+        if (q->last == before) {
+            q->last = s;
+        }
+    }
+    return s;
+}
+
+struct txq_segment *
+txq_fill_around(struct txq *q, struct txq_pool *p, struct txq_segment *hole, struct slice front,
+                struct slice back)
+{
+    struct txq_segment *fresh = segment_insert(q, p, hole), *behind = NULL;
+
+    if (!fresh) {
+        return NULL;
+    }
+    fresh->kind = TXQ_HOLE;
+    q->holes++;
+    if (back.len > 0) {
+        behind = segment_insert(q, p, fresh);
+        if (!behind) {
+            hole->next = fresh->next;
+            q->last = q->last == fresh ? hole : q->last;
+            segment_free(q, p, fresh);
+            return NULL;
+        }
+        behind->kind = TXQ_HOLE;
+        q->holes++;
+        txq_fill(q, behind, back.ptr, back.len);
+    }
+    txq_fill(q, hole, front.ptr, front.len);
+    return fresh;
+}
+
 int
 txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, int max)
 {
@@ -241,6 +340,12 @@ txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, int ma
 
     assert(max > 0);
     for (const struct txq_segment *s = q->first; s && count < max; s = s->next) {
+        if (s->kind == TXQ_HOLE) {
+            break;
+        }
+        if (s->left == 0) {
+            continue; /* an answer of nothing */
+        }
         if (s->kind == TXQ_ITEM) {
             int spans = value_cursor_iov(&s->u.cursor, store_of(p->ctx), iov + count, max - count);
             size_t seen = 0;
@@ -293,6 +398,10 @@ txq_done(struct txq *q, struct txq_pool *p, size_t n)
     while (q->first) {
         struct txq_segment *s = q->first;
 
+        if (s->kind == TXQ_HOLE) {
+            assert(n == 0);
+            return;
+        }
         if (s->left > n) {
             segment_advance(q, p, s, n);
             return;
@@ -303,7 +412,7 @@ txq_done(struct txq *q, struct txq_pool *p, size_t n)
         segment_free(q, p, s);
     }
     q->last = NULL;
-    assert(n == 0 && q->bytes == 0 && q->lent_bytes == 0 && q->heap_bytes == 0);
+    assert(n == 0 && q->bytes == 0 && q->lent_bytes == 0 && q->heap_bytes == 0 && q->holes == 0);
 }
 
 bool
@@ -314,7 +423,7 @@ txq_keep(struct txq *q, struct txq_pool *p)
     if (q->lent_bytes == 0) {
         return true;
     }
-    *q = (struct txq){ .heap_bytes = old.heap_bytes };
+    *q = (struct txq){ .heap_bytes = old.heap_bytes, .holes = old.holes };
     for (struct txq_segment *s = old.first, *next; s; s = next) {
         next = s->next;
         if (s->kind != TXQ_LENT) {

@@ -7,9 +7,9 @@
  * txq_keep(), which moves lent bytes to the heap because the worker needs its buffer back, and
  * values too large for that buffer ask malloc for memory.
  *
- * Later kinds of segments, such as a hole for an answer that another node still owes, only have to
- * say how many bytes are ready.  No socket: bytes leave by txq_iov() and txq_done().  All calls:
- * the worker's thread.
+ * A hole is the place of an answer that another node still owes: what stands behind it waits until
+ * it is filled.  No socket: bytes leave by txq_iov() and txq_done().  All calls: the worker's
+ * thread.
  */
 #pragma once
 #include "base/buf.h"
@@ -34,6 +34,7 @@ struct txq {
     size_t              bytes;      /* to be sent, values included */
     size_t              lent_bytes; /* those among them that lie in the worker's buffer */
     size_t              heap_bytes; /* memory of its own: blocks, not segments, not items */
+    size_t              holes;      /* not filled yet */
 };
 
 void txq_pool_init(struct txq_pool *p, struct store_ctx *ctx);
@@ -53,6 +54,22 @@ MUST_CHECK bool txq_give(struct txq *q, struct txq_pool *p, struct buf *b);
 /* The value of a pinned item; the pin is taken, and dropped when the value is sent (on failure at
  * once). */
 MUST_CHECK bool txq_pin(struct txq *q, struct txq_pool *p, struct item *item);
+
+/* A hole, to be filled by one of the next three; NULL: no memory.  Lent until it is filled or the
+ * queue dropped. */
+struct txq_segment *txq_hole(struct txq *q, struct txq_pool *p);
+/* The whole answer is here: bytes lent until they are sent or txq_keep().  n may be 0. */
+void txq_fill(struct txq *q, struct txq_segment *hole, const char *bytes, size_t n);
+/* The same with a copy.  False: no memory, the hole is still there. */
+MUST_CHECK bool txq_fill_copy(struct txq *q, struct txq_segment *hole, const char *bytes,
+                              size_t n);
+/*
+ * Some of the answer is here: front belongs before what is still missing, back behind it; lent as
+ * above.  Returns the hole between, which takes the old one's place; NULL: no memory, the old one
+ * is still there.
+ */
+struct txq_segment *txq_fill_around(struct txq *q, struct txq_pool *p, struct txq_segment *hole,
+                                    struct slice front, struct slice back);
 
 /* Up to max spans to send, in order; lent until any other call on the queue. */
 int txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, int max);

@@ -6,10 +6,11 @@
  * come frames, little-endian:
  *
  *     magic u8 . version u8 . type u8 . flags u8 . body_len u32 . id u64 . ring u64 .
- *     count u16 . first u16 . deadline_ms u32 . check u32 . spare u32          (PEER_HEADER bytes)
+ *     count u16 . first u16 . deadline_ms u32 . spare u32 . check u32          (PEER_HEADER bytes)
  *
- * check is the low half of XXH3 of the body.  A body is at most PEER_BODY_MAX bytes, so a whole
- * frame always fits a receive buffer.
+ * check is the low half of XXH3 of the header before it: two sides that lost count of bytes find
+ * out at once.  A body is at most PEER_BODY_MAX bytes, so a whole frame always fits a receive
+ * buffer.
  *
  *   COMMANDS  count entries, each one command (peer_write_command); ring is the sender's digest:
  *             if it is the receiver's own, the receiver owns all of them
@@ -82,7 +83,6 @@ struct peer_frame {
     uint16_t       count;
     uint16_t       first;
     uint32_t       deadline_ms; /* COMMANDS: what is left of the client's patience */
-    uint32_t       check;
 };
 
 enum peer_result {
@@ -92,8 +92,7 @@ enum peer_result {
 };
 
 void peer_write_header(const struct peer_frame *f, char out[PEER_HEADER]);
-uint32_t peer_check(struct slice body);
-/* Reads the header at the front of in; OK only if the whole frame is there and its check right. */
+/* Reads the header at the front of in; OK only if the whole frame is there. */
 enum peer_result peer_read_frame(struct slice in, struct peer_frame *ret);
 
 /* -- commands ---------------------------------------------------------------------------------- */
@@ -122,8 +121,8 @@ enum peer_result peer_read_command(struct slice *body, struct command *c, enum p
 #define PEER_ENTRY 8u /* bytes of an entry's head */
 enum peer_entry_kind {
     PEER_ANSWER,    /* len bytes for the client */
-    PEER_ANSWER_PARTS, /* len bytes for the client, then the PARTs, then tail bytes that follow the
-                       head here: (tail) of len are behind the value */
+    PEER_ANSWER_PARTS, /* the same, but the value comes in PARTs: it belongs in front of the last
+                          tail of these bytes */
     PEER_NOT_OWNER, /* 8 bytes: the id of whom we take for the owner, or 0 */
 };
 struct peer_entry {
