@@ -43,6 +43,34 @@ answer_bytes(struct worker *w, struct txq *q, struct slice bytes)
     return txq_copy(q, &w->txq, bytes.ptr, bytes.len);
 }
 
+size_t
+answer_head(const struct command *c, const struct reply *r, char *out)
+{
+    switch (c->protocol) {
+    case PROTO_TEXT:
+        return text_write_head(c, r, out);
+    case PROTO_META:
+        return meta_write_head(c, r, out);
+    case PROTO_BINARY:
+        break;
+    }
+    return binary_write_head(c, r, out);
+}
+
+size_t
+answer_tail(const struct command *c, const struct reply *r, char *out)
+{
+    switch (c->protocol) {
+    case PROTO_TEXT:
+        return text_write_tail(c, r, out);
+    case PROTO_META:
+        return meta_write_tail(c, r, out);
+    case PROTO_BINARY:
+        break;
+    }
+    return 0;
+}
+
 /* A value and what stands behind it. */
 static bool
 answer_value(struct worker *w, struct txq *q, const struct command *c, const struct reply *r)
@@ -61,31 +89,15 @@ answer_value(struct worker *w, struct txq *q, const struct command *c, const str
         }
     }
     assert(w->tx_used + PROTO_TAIL_MAX <= WORKER_TX_BYTES);
-    if (c->protocol == PROTO_TEXT) {
-        w->tx_used += text_write_tail(c, r, w->tx + w->tx_used);
-    } else if (c->protocol == PROTO_META) {
-        w->tx_used += meta_write_tail(c, r, w->tx + w->tx_used);
-    }
+    w->tx_used += answer_tail(c, r, w->tx + w->tx_used);
     return true;
 }
 
 bool
 answer_write(struct worker *w, struct txq *q, const struct command *c, const struct reply *r)
 {
-    char *out = w->tx + w->tx_used;
-
     assert(w->tx_used + PROTO_HEAD_MAX + PROTO_TAIL_MAX <= WORKER_TX_BYTES);
-    switch (c->protocol) {
-    case PROTO_TEXT:
-        w->tx_used += text_write_head(c, r, out);
-        break;
-    case PROTO_META:
-        w->tx_used += meta_write_head(c, r, out);
-        break;
-    case PROTO_BINARY:
-        w->tx_used += binary_write_head(c, r, out);
-        break;
-    }
+    w->tx_used += answer_head(c, r, w->tx + w->tx_used);
     if (r->code == RPL_HIT) {
         return answer_value(w, q, c, r);
     }

@@ -26,11 +26,20 @@
  */
 #define ANSWER_QUEUE_MAX (1u << 20)
 
+/* What stands in front of an answer's value (all of it, without one), and behind it; bytes. */
+size_t answer_head(const struct command *c, const struct reply *r, char *out);
+size_t answer_tail(const struct command *c, const struct reply *r, char *out);
+
+/*
+ * Answers that other nodes owe one client at a time: more of them, and it waits.
+ */
+#define ANSWER_HOLES_MAX 256u
+
 /* True if one more command may be answered now. */
 static inline bool
 answer_has_room(const struct worker *w, const struct txq *q)
 {
-    return WORKER_TX_BYTES - w->tx_used >= ANSWER_ROOM &&
+    return WORKER_TX_BYTES - w->tx_used >= ANSWER_ROOM && q->holes < ANSWER_HOLES_MAX &&
            q->bytes + (w->tx_used - w->tx_queued) < ANSWER_QUEUE_MAX;
 }
 

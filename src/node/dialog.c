@@ -2,8 +2,10 @@
 #include "node/answer.h"
 #include "node/dump.h"
 #include "node/execute.h"
+#include "node/forward.h"
 #include "node/pending.h"
 #include "node/route.h"
+#include "node/serve.h"
 #include "node/watch.h"
 #include "proto/binary.h"
 #include <assert.h>
@@ -11,6 +13,8 @@
 /* Bytes: a value that is not here yet, this short, is waited for; a longer one is streamed into its
  * item. */
 #define WAIT_MAX 2048u
+/* The same if the command belongs to another node: a longer one is sent by itself, between waits. */
+#define WAIT_MAX_FORWARD 32768u
 
 /* Why parsing stopped. */
 enum batch_end {
@@ -26,6 +30,7 @@ dialog_fini(struct dialog *d)
 {
     struct worker *w = d->worker;
 
+    forward_abandon(d);
     pending_free(w, d->pending);
     d->pending = NULL;
     dump_free(d->dump);
@@ -34,6 +39,8 @@ dialog_fini(struct dialog *d)
     input_drop(&d->in);
     d->swallow = 0;
     d->work = false;
+    d->wait = WAIT_NOTHING;
+    d->begun = BEGUN_NOTHING;
 }
 
 void
@@ -96,6 +103,17 @@ dialog_reply(struct dialog *d, const struct command *c, const struct reply *r)
     }
 }
 
+void
+dialog_answered(struct dialog *d)
+{
+    if (d->lost) {
+        dialog_fail(d, M_RESP_BUF_OOM);
+    } else if (d->wait == WAIT_ROOM || (d->wait == WAIT_ALL && !d->requests)) {
+        d->wait = WAIT_NOTHING;
+        d->work = true;
+    }
+}
+
 /* The connection becomes what its last command made of it: a watcher, or the reader of a list. */
 static void
 dialog_take_over(struct dialog *d)
@@ -127,6 +145,155 @@ dialog_dump(struct dialog *d)
         d->dump = NULL;
     }
     dialog_reply(d, &line, &r);
+}
+
+/* -- other nodes ------------------------------------------------------------------------------- */
+
+/* True if it waits for other nodes' answers now, to all that it has sent. */
+static bool
+dialog_must_wait(struct dialog *d)
+{
+    forward_batch_end(d->worker);
+    if (!d->requests) {
+        return false;
+    }
+    d->wait = WAIT_ALL;
+    return true;
+}
+
+/* Sends a command to the node at place, or excuses it. */
+static void
+dialog_forward(struct dialog *d, const struct command *c, uint16_t place, enum peer_value value,
+               struct item *item)
+{
+    enum reply_code why = RPL_PEER_DOWN;
+    struct reply r;
+
+    if (place != ROUTE_NOBODY && !d->is_datagram) {
+        why = forward_command(d, place, c, value, item);
+    } else {
+        store_drop(d->worker->ctx, item);
+    }
+    if (why == RPL_NOTHING) {
+        return;
+    }
+    forward_excuse(d->worker, c, why, &r);
+    if (d->line_loud && !c->last && r.code != RPL_MISS) {
+        d->line_failed = true;
+        return;
+    }
+    dialog_reply(d, c, &r);
+}
+
+/* A value that is too long for a frame, in an item: nothing of this client may overtake it. */
+static void
+dialog_forward_long(struct dialog *d, const struct command *c, uint16_t place, struct item *item)
+{
+    assert(!d->requests);
+    dialog_forward(d, c, place, PEER_VALUE_PARTS, item);
+    (void)dialog_must_wait(d);
+}
+
+/* Executes a whole command at another node.  False: not now, its turn comes when others' answers
+ * are here. */
+static bool
+dialog_send(struct dialog *d, const struct command *c, uint16_t place)
+{
+    struct worker *w = d->worker;
+    struct item *item;
+    struct reply r = { 0 };
+
+    if (!c->has_value) {
+        dialog_forward(d, c, place, PEER_VALUE_NONE, NULL);
+    } else if (!c->value.ptr) {
+        execute_bad_chunk(w, c, &r);
+        dialog_reply(d, c, &r);
+    } else if (c->value_len <= PEER_INLINE_MAX) {
+        dialog_forward(d, c, place, PEER_VALUE_HERE, NULL);
+    } else if (dialog_must_wait(d)) {
+        return false;
+    } else {
+        struct value_cursor v;
+        struct slice value = c->value;
+
+        item = execute_hold(w, c);
+        if (item) {
+            value_cursor_init(&v, w->node->store, item);
+        }
+        while (item && value.len > 0) {
+            if (!store_extend(w->ctx, &v)) {
+                store_drop(w->ctx, item);
+                item = NULL;
+                break;
+            }
+            value = slice_from(value, value_cursor_write(&v, w->node->store, value));
+        }
+        if (item) {
+            dialog_forward_long(d, c, place, item);
+        } else {
+            dialog_forward(d, c, place, PEER_VALUE_REFUSED, NULL);
+        }
+    }
+    return true;
+}
+
+/*
+ * flush_all is for every node, and nothing of this client may pass it.  False: not now; it stays at
+ * the front of the input until the others have answered.
+ */
+static bool
+dialog_flush(struct dialog *d, const struct command *c)
+{
+    struct reply r = { .code = RPL_OK };
+
+    if (d->begun != BEGUN_FLUSH) {
+        if (dialog_must_wait(d)) {
+            return false;
+        }
+        execute(d->worker, c, NULL, &r);
+        if (r.code != RPL_OK) {
+            dialog_reply(d, c, &r);
+            return true;
+        }
+        if (forward_flush(d, c) > 0) {
+            d->begun = BEGUN_FLUSH;
+            d->wait = WAIT_ALL;
+            return false;
+        }
+    }
+    d->begun = BEGUN_NOTHING;
+    r.code = d->flush_failed ? RPL_FLUSH_INCOMPLETE : RPL_OK;
+    dialog_reply(d, c, &r);
+    return true;
+}
+
+/* A key of several in a text line, of which one without an answer makes the whole line fail. */
+static bool
+command_is_loud(const struct worker *w, const struct command *c, const struct worker_mark *mark)
+{
+    return w->view && c->protocol == PROTO_TEXT && c->op >= OP_GET && c->op <= OP_GATS &&
+           (!c->last || mark->parser.in_keys) && forward_is_loud(w, c);
+}
+
+/*
+ * The last key of such a line was executed: the line ends when the answers to all its keys are
+ * here.  False: not yet.
+ */
+static bool
+dialog_line_end(struct dialog *d, const struct command *c)
+{
+    struct command end = { .op = c->op, .protocol = PROTO_TEXT, .last = true };
+    struct reply r = { .code = RPL_MISS };
+
+    if (dialog_must_wait(d)) {
+        d->begun = BEGUN_LINE;
+        return false;
+    }
+    d->begun = BEGUN_NOTHING;
+    d->line_loud = false;
+    r.code = d->line_failed ? RPL_PEER_DOWN : RPL_MISS;
+    dialog_reply(d, &end, &r);
+    return true;
 }
 
 /* -- values ----------------------------------------------------------------------------------- */
@@ -166,7 +333,9 @@ value_take(struct dialog *d, struct command *c, const struct worker_mark *mark)
         return BATCH_GO;
     }
     c->value = (struct slice){ 0 };
-    if (d->is_datagram || (c->op != OP_ERROR && trail <= WAIT_MAX)) {
+    if (d->is_datagram ||
+        (c->op != OP_ERROR &&
+         trail <= (mark->place == ROUTE_HERE ? WAIT_MAX : WAIT_MAX_FORWARD))) {
         d->in.rest = mark->in;
         d->parser = mark->parser;
         d->waiting = true;
@@ -198,12 +367,18 @@ dialog_swallow(struct dialog *d)
 
 /* Begins to receive a value into an item of its own. */
 static void
-dialog_reserve(struct dialog *d, const struct command *c)
+dialog_reserve(struct dialog *d, const struct command *c, uint16_t place)
 {
     struct worker *w = d->worker;
     struct reply r = { 0 };
-    struct item *item = execute_reserve(w, c, &r);
+    struct item *item =
+        place == ROUTE_HERE ? execute_reserve(w, c, &r) : execute_hold(w, c);
 
+    if (!item && place != ROUTE_HERE) {
+        dialog_forward(d, c, place, PEER_VALUE_REFUSED, NULL);
+        d->swallow = command_trail(c);
+        return;
+    }
     if (item) {
         d->pending = pending_new(w, c, item);
         if (d->pending) {
@@ -230,10 +405,37 @@ dialog_give_up(struct dialog *d)
     d->swallow = command_trail(c) - (c->value_len - p->cursor.left);
     store_drop(w->ctx, p->item); /* others may need what it has: the removal below, for one */
     p->item = NULL;
-    execute_starved(w, c, &r);
-    dialog_reply(d, c, &r);
+    if (route_command(w, c) != ROUTE_HERE) {
+        dialog_forward(d, c, route_command(w, c), PEER_VALUE_REFUSED, NULL);
+    } else {
+        execute_starved(w, c, &r);
+        dialog_reply(d, c, &r);
+    }
     pending_free(w, p);
     return dialog_swallow(d);
+}
+
+/* The value of a command is whole, in item; NULL: it did not end as it should.  Takes item. */
+static void
+dialog_execute_pending(struct dialog *d, const struct command *c, struct item *item)
+{
+    uint16_t place = route_command(d->worker, c);
+    struct reply r = { 0 };
+
+    if (item && place != ROUTE_HERE) {
+        if (c->value_len > PEER_INLINE_MAX) {
+            dialog_forward_long(d, c, place, item);
+        } else {
+            dialog_forward(d, c, place, PEER_VALUE_HERE, item);
+        }
+        return;
+    }
+    if (item) {
+        execute(d->worker, c, item, &r);
+    } else {
+        execute_bad_chunk(d->worker, c, &r);
+    }
+    dialog_reply(d, c, &r);
 }
 
 /* Goes on receiving a value, and executes its command when it is whole; false if it is not. */
@@ -243,7 +445,6 @@ dialog_stream(struct dialog *d)
     struct worker *w = d->worker;
     struct pending *p = d->pending;
     struct command *c = &p->command;
-    struct reply r = { 0 };
     struct item *item = p->item;
 
     assert(item && d->swallow == 0);
@@ -252,6 +453,10 @@ dialog_stream(struct dialog *d)
         return dialog_give_up(d);
     }
     if (p->cursor.left > 0) {
+        return false;
+    }
+    if (c->value_len > PEER_INLINE_MAX && route_command(w, c) != ROUTE_HERE &&
+        dialog_must_wait(d)) {
         return false;
     }
     if (c->protocol != PROTO_BINARY) {
@@ -264,13 +469,8 @@ dialog_stream(struct dialog *d)
         d->in.rest = slice_from(d->in.rest, 2);
     }
     d->pending = NULL;
-    if (item) {
-        p->item = NULL;
-        execute(w, c, item, &r);
-    } else {
-        execute_bad_chunk(w, c, &r);
-    }
-    dialog_reply(d, c, &r);
+    p->item = item ? NULL : p->item;
+    dialog_execute_pending(d, c, item);
     pending_free(w, p);
     return true;
 }
@@ -322,20 +522,24 @@ batch_parse(struct dialog *d, enum batch_end *ret_end)
     while (n < most && d->in.rest.len > 0 && end == BATCH_GO) {
         struct command *c = &w->batch[n];
 
-        w->marks[n] = (struct worker_mark){ .in = d->in.rest, .parser = d->parser };
+        w->marks[n] = (struct worker_mark){ .in = d->in.rest, .parser = d->parser,
+                                            .place = ROUTE_HERE };
         end = dialog_parse(d, c);
         if (end != BATCH_GO) {
             break;
+        }
+        if (route_has_key(c)) {
+            c->hash = store_hash(c->key);
+            w->marks[n].place = route_command(w, c);
+            if (w->marks[n].place == ROUTE_HERE) {
+                store_prefetch_bucket(w->node->store, c->hash);
+            }
         }
         if (c->has_value) {
             end = value_take(d, c, &w->marks[n]);
             if (end == BATCH_MORE) {
                 break;
             }
-        }
-        if (c->op >= OP_GET && c->op <= OP_META_DEBUG) {
-            c->hash = store_hash(c->key);
-            store_prefetch_bucket(w->node->store, c->hash);
         }
         n++;
     }
@@ -350,10 +554,55 @@ batch_prefetch(const struct worker *w, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         const struct command *c = &w->batch[i];
 
-        if (c->op >= OP_GET && c->op <= OP_META_DEBUG) {
+        if (route_has_key(c) && w->marks[i].place == ROUTE_HERE) {
             store_prefetch_item(w->node->store, c->hash);
         }
     }
+}
+
+/* The commands of the batch from the i-th on are input again. */
+static void
+batch_put_back(struct dialog *d, unsigned i)
+{
+    d->in.rest = d->worker->marks[i].in;
+    d->parser = d->worker->marks[i].parser;
+    d->swallow = 0;
+}
+
+/* One command of the batch, which is all there.  False: not now, it is to be put back. */
+static bool
+batch_command(struct dialog *d, struct command *c, const struct worker_mark *mark)
+{
+    struct worker *w = d->worker;
+    struct reply r = { 0 };
+    bool loud = command_is_loud(w, c, mark), last = c->last;
+
+    if (__builtin_expect(loud, 0)) {
+        if (last && d->begun == BEGUN_LINE) {
+            return dialog_line_end(d, c);
+        }
+        d->line_failed = d->line_failed && mark->parser.in_keys;
+        d->line_loud = true;
+        c->last = false;
+    }
+    if (mark->place != ROUTE_HERE) {
+        if (!dialog_send(d, c, mark->place)) {
+            return false;
+        }
+    } else if (__builtin_expect(c->op == OP_FLUSH_ALL && w->view, 0)) {
+        return dialog_flush(d, c);
+    } else {
+        if (c->has_value && !c->value.ptr && c->op != OP_ERROR) {
+            execute_bad_chunk(w, c, &r);
+        } else {
+            execute(w, c, NULL, &r);
+        }
+        dialog_reply(d, c, &r);
+        if (__builtin_expect(reply_takes_over(r.code), 0)) {
+            dialog_take_over(d);
+        }
+    }
+    return !loud || !last || dialog_line_end(d, c);
 }
 
 /* Third pass: executes in order.  Returns how many were; the others are input again. */
@@ -363,35 +612,23 @@ batch_execute(struct dialog *d, unsigned n, enum batch_end end)
     struct worker *w = d->worker;
 
     for (unsigned i = 0; i < n; i++) {
-        const struct command *c = &w->batch[i];
-        struct reply r = { 0 };
+        struct command *c = &w->batch[i];
 
-        if (!answer_has_room(w, &d->out) || d->dump) {
-            d->in.rest = w->marks[i].in;
-            d->parser = w->marks[i].parser;
-            d->swallow = 0;
+        if (!answer_has_room(w, &d->out) || d->dump || d->wait != WAIT_NOTHING) {
+            batch_put_back(d, i);
             return i;
         }
         if (__builtin_expect(w->observed & WATCH_RAWCMDS, 0) && c->protocol != PROTO_BINARY &&
-            !w->marks[i].parser.in_keys) {
+            !w->marks[i].parser.in_keys && d->begun == BEGUN_NOTHING) {
             observe_line(w, w->marks[i].in);
         }
         if (end == BATCH_STREAM && i == n - 1) {
-            dialog_reserve(d, c);
+            dialog_reserve(d, c, w->marks[i].place);
             break;
         }
-        switch (route_command(w->node, c)) {
-        case ROUTE_HERE:
-            if (c->has_value && !c->value.ptr && c->op != OP_ERROR) {
-                execute_bad_chunk(w, c, &r);
-            } else {
-                execute(w, c, NULL, &r);
-            }
-            break;
-        }
-        dialog_reply(d, c, &r);
-        if (__builtin_expect(reply_takes_over(r.code), 0)) {
-            dialog_take_over(d);
+        if (!batch_command(d, c, &w->marks[i])) {
+            batch_put_back(d, i);
+            return i;
         }
         if (d->closing || d->watcher) {
             return i + 1;
@@ -427,6 +664,41 @@ dialog_budget(const struct dialog *d)
     return (batches > 0 ? batches : 1) * BATCH_MAX;
 }
 
+/* There is no room for answers: it goes on when there is. */
+static void
+dialog_pause(struct dialog *d)
+{
+    if (d->out.holes > 0) {
+        d->wait = WAIT_ROOM;
+    } else {
+        d->work = true;
+    }
+}
+
+/* Executes another node's frames until there is a reason to stop. */
+static void
+dialog_serve(struct dialog *d)
+{
+    uint64_t budget = dialog_budget(d) / BATCH_MAX, done = 0;
+
+    d->waiting = false;
+    while (!d->closing && d->in.rest.len > 0) {
+        enum serve_end end;
+
+        if (!answer_has_room(d->worker, &d->out) || done++ >= budget) {
+            d->work = true;
+            break;
+        }
+        end = serve_frame(d);
+        d->work = end == SERVE_FULL;
+        d->waiting = end == SERVE_MORE;
+        if (end != SERVE_GO) {
+            break;
+        }
+    }
+    d->active = d->worker->now;
+}
+
 /* Parses and executes until there is a reason to stop. */
 static void
 dialog_work(struct dialog *d)
@@ -435,11 +707,12 @@ dialog_work(struct dialog *d)
     uint64_t budget = dialog_budget(d), done = 0;
     enum batch_end end = BATCH_GO;
 
-    while (!d->closing && !d->watcher && end != BATCH_MORE && (d->in.rest.len > 0 || d->dump)) {
+    while (!d->closing && !d->watcher && d->wait == WAIT_NOTHING && end != BATCH_MORE &&
+           (d->in.rest.len > 0 || d->dump || (d->pending && d->pending->cursor.left == 0))) {
         unsigned n, executed;
 
         if (!answer_has_room(w, &d->out)) {
-            d->work = true;
+            dialog_pause(d);
             break;
         }
         if ((d->swallow > 0 && !dialog_swallow(d)) || (d->pending && !dialog_stream(d))) {
@@ -482,7 +755,15 @@ dialog_run(struct dialog *d)
     if (d->speaks == DIALOG_UNKNOWN && d->in.rest.len > 0) {
         dialog_negotiate(d);
     }
-    dialog_work(d);
+    if (d->speaks == DIALOG_PEER) {
+        dialog_serve(d);
+    } else {
+        dialog_work(d);
+        forward_batch_end(d->worker);
+    }
+    if (d->lost) {
+        dialog_fail(d, M_RESP_BUF_OOM);
+    }
     if (!answer_queue(d->worker, &d->out)) {
         dialog_fail(d, M_RESP_BUF_OOM);
     }

@@ -16,9 +16,19 @@
 
 struct dump;
 struct pending;
+struct request; /* node/link.h */
+struct serve;   /* node/serve.h */
 struct watcher;
 
-enum dialog_protocol { DIALOG_UNKNOWN, DIALOG_TEXT, DIALOG_BINARY };
+enum dialog_protocol { DIALOG_UNKNOWN, DIALOG_TEXT, DIALOG_BINARY, DIALOG_PEER };
+
+/*
+ * What a dialog waits for that has sent commands to other nodes; meanwhile it takes no input.
+ * WAIT_ALL: every answer, because the next command may not overtake those before it.
+ */
+enum dialog_wait { WAIT_NOTHING, WAIT_ROOM, WAIT_ALL };
+/* The command at the front of the input has been begun, and its answers have come since. */
+enum dialog_begun { BEGUN_NOTHING, BEGUN_FLUSH, BEGUN_LINE };
 
 /* Zeroed but for worker and accepts: a client that has not said anything. */
 struct dialog {
@@ -38,6 +48,17 @@ struct dialog {
     bool                 closing; /* no more input is taken; over when out is empty */
     bool                 broken;  /* ... because it could not be followed, or there was no memory */
     bool                 is_datagram; /* the input is whole: nothing is waited for */
+    bool                 lost;    /* an answer was, for lack of memory: it cannot go on */
+    bool                 answered; /* in the list of those that got answers */
+    bool                 line_failed;  /* keys of the line in work have no answer */
+    bool                 line_loud;    /* ... and that is an error, said at its end */
+    bool                 flush_failed; /* a node has not flushed, or does not say so */
+    bool                 part_first;   /* serve_tx() named a part in front of answers */
+    enum dialog_wait     wait;
+    enum dialog_begun    begun;
+    struct request      *requests; /* list of frames whose answers it awaits */
+    struct dialog       *answered_next;
+    struct serve        *serve;    /* of a connection of another node, else NULL */
 };
 
 /*
@@ -45,6 +66,9 @@ struct dialog {
  * was long enough (sets work in these two cases).  The time is the worker's.
  */
 void dialog_run(struct dialog *d);
+
+/* Answers of other nodes came: it may have room again, or what it waited for. */
+void dialog_answered(struct dialog *d);
 
 /* Takes no more input because there is no memory for it, and says so. */
 void dialog_starve(struct dialog *d);

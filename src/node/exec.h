@@ -17,6 +17,7 @@ typedef void exec_fn(struct worker *w, const struct command *c, struct item *ite
 /* exec_store.c */
 exec_fn exec_store_run; /* set, add, replace, append, prepend, cas, ms */
 struct item *exec_store_reserve(struct worker *w, const struct command *c, struct reply *r);
+struct item *exec_store_hold(struct worker *w, const struct command *c);
 void exec_store_starved(struct worker *w, const struct command *c, struct reply *r);
 
 /* exec_arith.c */

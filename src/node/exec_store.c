@@ -175,6 +175,19 @@ exec_store_reserve(struct worker *w, const struct command *c, struct reply *r)
     return put_reserve(w, c, &p, true, r);
 }
 
+struct item *
+exec_store_hold(struct worker *w, const struct command *c)
+{
+    struct store_spec spec;
+    struct put p;
+
+    if (!put_read(c, &p)) {
+        return NULL;
+    }
+    put_spec(w, c, &p, &spec);
+    return store_fits(w->node->store, &spec) ? store_begin(w->ctx, &spec) : NULL;
+}
+
 void
 exec_store_starved(struct worker *w, const struct command *c, struct reply *r)
 {

@@ -156,6 +156,12 @@ execute_reserve(struct worker *w, const struct command *c, struct reply *r)
     return item;
 }
 
+struct item *
+execute_hold(struct worker *w, const struct command *c)
+{
+    return exec_store_hold(w, c);
+}
+
 void
 execute_starved(struct worker *w, const struct command *c, struct reply *r)
 {

@@ -25,6 +25,10 @@ void execute(struct worker *w, const struct command *c, struct item *item, struc
  */
 struct item *execute_reserve(struct worker *w, const struct command *c, struct reply *r);
 
+/* The same for a command that another node will execute: nothing happens here if it cannot be, and
+ * NULL says so. */
+struct item *execute_hold(struct worker *w, const struct command *c);
+
 /*
  * There is no memory for the rest of a value that is being streamed: fills *r; the old value is
  * removed as for lack of memory before.  The caller drops the item and swallows the rest.

@@ -102,6 +102,17 @@ lane_iov(struct lane *l, const struct store *store, struct iovec *iov, int max)
     return count;
 }
 
+bool
+lane_shown(const struct lane *l, const struct iovec *iov, int count)
+{
+    size_t seen = 0;
+
+    for (int i = 0; i < count; i++) {
+        seen += iov[i].iov_len;
+    }
+    return seen == l->head_left + l->part_left;
+}
+
 /* The part is sent: the next value's turn comes, and this one's again unless it is done. */
 static void
 part_end(struct lane *l, struct store_ctx *ctx)

@@ -23,6 +23,7 @@
 #include "node/input.h"
 #include "node/lane.h"
 #include "node/outbox.h"
+#include "node/peer_rows.h"
 #include "vocab/limits.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,6 +52,7 @@ struct request {
     uint16_t             count;        /* commands */
     uint16_t             missing;      /* those that are not answered */
     bool                 tried;        /* before: on this link, or on another */
+    bool                 may_retry;    /* decided by forward_lost() */
     bool                 in_parts;     /* the value of its only command is in the lane */
     bool                 is_flush;     /* its answer only says whether it was done */
     struct txq_segment  *hole[BATCH_MAX]; /* where each answer belongs; NULL: it is there */
@@ -67,6 +69,8 @@ struct link {
     void               *driver;
     enum link_state     state;
     bool                is_gone;    /* off the view */
+    bool                is_bad;     /* does not answer pings */
+    bool                stood;      /* it had a connection once */
     bool                is_dirty;   /* among those that peers_next_dirty() names */
     bool                news_good, news_bad; /* for peers_take_evidence() */
     struct breaker      breaker;
@@ -78,11 +82,14 @@ struct link {
     struct request     *first, *last; /* in flight */
     unsigned            flight;
     struct request     *making;     /* the frame that is being filled, or NULL */
+    bool                is_making;  /* among those that peers_finish() goes through */
+    struct link        *making_next;
     struct outbox       out;
     uint64_t            position;   /* bytes put into the outbox, ever */
     bool                part_first; /* link_tx() named a part in front of the frames */
     struct lane         lane;
     struct input        in;
+    struct peer_row    *row;        /* of "stats peers" */
 };
 
 /* NULL without memory. */
@@ -105,10 +112,16 @@ struct request *link_add(struct link *l, size_t n, struct txq_segment *hole);
 void link_finish(struct link *l);
 /* Takes a request off the link; it is not answered any more.  The caller frees it. */
 void link_take_off(struct link *l, struct request *r);
+/* It is on its way: its deadline is that of a new one. */
+void link_renew(struct link *l, struct request *r);
 /* True if a byte of its frame was sent already, so that it may have been executed. */
 bool link_has_sent(const struct link *l, const struct request *r);
 /* Sends the frame of a request of another link, or of the same before it failed, again. */
 bool link_send_again(struct link *l, struct request *r);
+/* It failed: hard if there can be no connection.  Its breaker may open. */
+void link_failed(struct link *l, bool hard, usec_t now);
+/* Tells "stats peers" how it is. */
+void link_show(struct link *l, usec_t now);
 /* Sends a ping; the pong says that the peer is there. */
 bool link_ping(struct link *l, usec_t now);
 /* Puts it among those that peers_next_dirty() names. */

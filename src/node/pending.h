@@ -13,7 +13,8 @@
 #include "vocab/limits.h"
 
 struct pending {
-    struct pending     *next;   /* among the worker's spare ones */
+    struct pending     *next;   /* among the worker's spare ones, or those of a serve */
+    uint64_t            id;     /* of the frame it came in, in a serve */
     struct command      command;
     struct item        *item;   /* private until the command is executed */
     struct value_cursor cursor; /* where the next byte of the value goes */

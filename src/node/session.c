@@ -3,9 +3,11 @@
 #include "node/conns.h"
 #include "node/dialog.h"
 #include "node/pending.h"
+#include "node/serve.h"
 #include "node/watch.h"
 #include "node/worker.h"
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 /*
@@ -32,7 +34,7 @@ struct session {
     enum rx_target rx_target;
     bool ended; /* the peer sends no more */
 };
-_Static_assert(sizeof(struct session) <= 256, "an idle connection is small");
+_Static_assert(sizeof(struct session) <= 320, "an idle connection is small");
 
 struct session *
 session_new(struct worker *w, enum session_accepts accepts, struct conn_row *row)
@@ -43,6 +45,14 @@ session_new(struct worker *w, enum session_accepts accepts, struct conn_row *row
     if (s) {
         s->dialog.worker = w;
         s->dialog.accepts = accepts;
+        if (accepts == SESSION_PEER) {
+            s->dialog.speaks = DIALOG_PEER;
+            s->dialog.serve = serve_new();
+            if (!s->dialog.serve) {
+                free(s);
+                return NULL;
+            }
+        }
         s->dialog.active = w->now;
         s->row = row;
     }
@@ -94,6 +104,12 @@ session_release(struct session *s)
     }
 }
 
+struct session *
+session_of(struct dialog *d)
+{
+    return (struct session *)((char *)d - offsetof(struct session, dialog));
+}
+
 void
 session_set_driver(struct session *s, void *driver)
 {
@@ -130,6 +146,7 @@ session_free(struct session *s)
         session_unwatch(s);
     }
     dialog_fini(&s->dialog);
+    serve_free(s->dialog.worker, s->dialog.serve);
     session_account(s);
     session_release(s);
     free(s);
@@ -266,7 +283,8 @@ session_wants_more(const struct session *s)
 {
     const struct dialog *d = &s->dialog;
 
-    return !d->closing && !s->ended && !d->work && d->out.bytes < ANSWER_QUEUE_MAX;
+    return !d->closing && !s->ended && !d->work && d->wait == WAIT_NOTHING &&
+           d->out.bytes < ANSWER_QUEUE_MAX;
 }
 
 struct iovec
@@ -352,6 +370,9 @@ session_tx(struct session *s, struct iovec *iov, int max)
     if (d->watcher && d->out.bytes == 0) {
         return watcher_iov(d->watcher, iov, max);
     }
+    if (d->serve) {
+        return serve_tx(d, iov, max);
+    }
     return txq_iov(&d->out, &d->worker->txq, iov, max);
 }
 
@@ -363,6 +384,8 @@ session_tx_done(struct session *s, size_t n)
 
     if (s->dialog.watcher && out->bytes == 0) {
         watcher_done(s->dialog.watcher, n);
+    } else if (s->dialog.serve) {
+        serve_tx_done(&s->dialog, n);
     } else {
         txq_done(out, &w->txq, n);
     }
@@ -392,7 +415,12 @@ session_tx_drop(struct session *s)
 bool
 session_is_over(const struct session *s)
 {
-    return s->dialog.out.bytes == 0 && (s->dialog.closing || (s->ended && !s->dialog.work));
+    const struct dialog *d = &s->dialog;
+
+    if (d->out.bytes > 0 || d->out.holes > 0 || (d->serve && serve_owes(d->serve) > 0)) {
+        return false;
+    }
+    return d->closing || (s->ended && !d->work && d->wait == WAIT_NOTHING);
 }
 
 bool
@@ -412,7 +440,8 @@ session_is_busy(const struct session *s)
 {
     const struct dialog *d = &s->dialog;
 
-    return d->pending || d->waiting || d->swallow > 0 || d->out.bytes > 0 || d->watcher;
+    return d->pending || d->waiting || d->swallow > 0 || d->out.bytes > 0 || d->watcher ||
+           d->requests || d->serve;
 }
 
 bool

@@ -36,6 +36,9 @@ struct session *session_new(struct worker *w, enum session_accepts accepts, stru
 /* The driver's own pointer, for session_next_fed(). */
 void session_set_driver(struct session *s, void *driver);
 void *session_driver(const struct session *s);
+struct dialog;
+/* The session whose inside this is. */
+struct session *session_of(struct dialog *d);
 /* Drops everything, pins included.  NULL is fine. */
 void session_free(struct session *s);
 

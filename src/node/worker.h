@@ -27,6 +27,7 @@ struct watcher; /* node/watch.h */
 struct worker_mark {
     struct slice       in;
     struct text_parser parser;
+    uint16_t           place; /* of the node that executes it, in the view; ROUTE_HERE: this one */
 };
 
 /* Of a command that is observed: what it found, and what became of a value it brought. */
@@ -103,7 +104,7 @@ worker_set_holder(struct worker *w, struct session *s)
 static inline bool
 worker_owes(const struct worker *w)
 {
-    return w->client.out->bytes > 0 || w->tx_used > w->tx_queued;
+    return w->client.out->bytes > 0 || w->client.out->holes > 0 || w->tx_used > w->tx_queued;
 }
 
 /* Tells the worker (and its store ctx) the time of day, and adopts the node's newest view. */

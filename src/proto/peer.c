@@ -392,12 +392,12 @@ peer_read_command(struct slice *body, struct command *c, enum peer_value *value)
 void
 peer_write_entry(const struct peer_entry *e, char out[PEER_ENTRY])
 {
+    uint16_t spare = 0;
     char *p = out;
 
     put_u8(&p, e->kind);
-    put_u8(&p, e->close);
     put_u8(&p, e->tail);
-    put_u8(&p, 0);
+    put(&p, &spare, sizeof spare);
     put(&p, &e->len, sizeof e->len);
     assert(p == out + PEER_ENTRY);
 }
@@ -407,10 +407,10 @@ peer_read_entry(struct slice *body, struct peer_entry *ret, struct slice *bytes)
 {
     struct take t = { .rest = *body };
     uint8_t kind = take_u8(&t);
+    uint16_t spare;
 
-    ret->close = take_u8(&t) != 0;
     ret->tail = take_u8(&t);
-    (void)take_u8(&t);
+    take(&t, &spare, sizeof spare);
     take(&t, &ret->len, sizeof ret->len);
     *bytes = take_bytes(&t, ret->len);
     if (t.is_short || kind > PEER_NOT_OWNER || ret->tail > ret->len ||

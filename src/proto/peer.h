@@ -127,7 +127,6 @@ enum peer_entry_kind {
 };
 struct peer_entry {
     enum peer_entry_kind kind;
-    bool                 close; /* the client's connection ends behind this answer */
     uint8_t              tail;  /* ANSWER_PARTS */
     uint32_t             len;
 };

@@ -1,0 +1,487 @@
+#include "node/forward.h"
+#include "node/answer.h"
+#include "node/peers.h"
+#include "node/worker.h"
+
+#include <assert.h>
+
+#define PARTS_RATE 4 /* bytes in a microsecond: a long value may take longer */
+
+/* -- excuses ------------------------------------------------------------------------------------- */
+
+/* A retrieval that changes nothing and promises nothing: a miss is always a true answer to it. */
+static bool
+command_is_plain_get(const struct command *c)
+{
+    uint64_t more = META_BIT('N') | META_BIT('T') | META_BIT('R') | META_BIT('E') | META_BIT('c');
+
+    return c->op == OP_GET || (c->op == OP_META_GET && (c->meta.has & more) == 0);
+}
+
+bool
+forward_is_loud(const struct worker *w, const struct command *c)
+{
+    return SETTINGS_LIVE(w->node->settings->cluster.peer_error) == SETTINGS_PEER_ERROR_ERROR ||
+           !command_is_plain_get(c);
+}
+
+void
+forward_excuse(struct worker *w, const struct command *c, enum reply_code why, struct reply *r)
+{
+    bool loud = forward_is_loud(w, c);
+
+    *r = (struct reply){ .code = loud ? why : RPL_MISS };
+    metric_add(&w->metrics, loud ? M_FORWARD_ERRORS : M_FORWARD_MISSES, 1);
+}
+
+/* Fills a hole with an excuse. */
+static void
+hole_excuse(struct dialog *d, struct txq_segment *hole, const struct command *c,
+            enum reply_code why)
+{
+    char text[PROTO_HEAD_MAX];
+    struct reply r;
+    size_t n;
+
+    forward_excuse(d->worker, c, why, &r);
+    n = answer_head(c, &r, text);
+    if (c->protocol == PROTO_TEXT && c->op <= OP_GATS && !c->last && r.code != RPL_MISS) {
+        d->line_failed = true; /* one of several keys: said once, at the end of their line */
+        n = 0;
+    }
+    if (!txq_fill_copy(&d->out, hole, text, n)) {
+        txq_fill(&d->out, hole, NULL, 0);
+        d->lost = true;
+    }
+}
+
+/* -- out ----------------------------------------------------------------------------------------- */
+
+/* Copies the value of a private item. */
+static void
+value_copy(struct worker *w, struct item *item, char *out)
+{
+    struct value_cursor v;
+
+    value_cursor_init(&v, w->node->store, item);
+    while (v.left > 0) {
+        size_t n;
+        const void *span = value_cursor_span(&v, w->node->store, &n);
+
+        assert(n > 0);
+        memcpy(out, span, n);
+        out += n;
+        value_cursor_advance(&v, w->node->store, n);
+    }
+}
+
+/* Puts the command into a frame; false: no memory. */
+static bool
+frame_command(struct dialog *d, struct link *l, const struct command *c, enum peer_value value,
+              struct item *item, struct txq_segment *hole)
+{
+    struct worker *w = d->worker;
+    size_t inlined = value == PEER_VALUE_HERE ? c->value_len : 0, n;
+    char *room = link_room(l, d, PEER_COMMAND_MAX + inlined, w->now);
+
+    if (!room) {
+        return false;
+    }
+    n = peer_write_command(c, value, room);
+    if (inlined > 0 && item) {
+        value_copy(w, item, room + n);
+    } else if (inlined > 0) {
+        memcpy(room + n, c->value.ptr, inlined);
+    }
+    link_add(l, n + inlined, hole);
+    return true;
+}
+
+enum reply_code
+forward_command(struct dialog *d, uint16_t place, const struct command *c, enum peer_value value,
+                struct item *item)
+{
+    struct worker *w = d->worker;
+    struct link *l = peers_at(w->peers, place);
+    struct txq_segment *hole;
+
+    if (!l || !link_lets(l, w->now)) {
+        store_drop(w->ctx, item);
+        return l && l->state == LINK_UP ? RPL_PEER_BUSY : RPL_PEER_DOWN;
+    }
+    hole = answer_queue(w, &d->out) ? txq_hole(&d->out, &w->txq) : NULL;
+    if (!hole) {
+        d->lost = true;
+        store_drop(w->ctx, item);
+        return RPL_PEER_BUSY;
+    }
+    if (value == PEER_VALUE_PARTS) {
+        link_finish(l); /* it is alone in its frame */
+    }
+    if (!frame_command(d, l, c, value, item, hole)) {
+        txq_fill(&d->out, hole, NULL, 0);
+        store_drop(w->ctx, item);
+        return RPL_PEER_BUSY;
+    }
+    metric_add(&w->metrics, M_FORWARDED, 1);
+    if (value == PEER_VALUE_PARTS) {
+        l->making->in_parts = true;
+        l->making->deadline += (usec_t)c->value_len / PARTS_RATE;
+        /* Without memory for it the owner would wait for the value: the link starts over. */
+        l->is_bad = !lane_add(&l->lane, w->ctx, l->making->id, 0, item, false) || l->is_bad;
+        link_finish(l);
+    } else {
+        store_drop(w->ctx, item);
+        peers_making(w->peers, l);
+    }
+    return RPL_NOTHING;
+}
+
+void
+forward_batch_end(struct worker *w)
+{
+    if (w->peers) {
+        peers_finish(w->peers);
+    }
+}
+
+unsigned
+forward_flush(struct dialog *d, const struct command *c)
+{
+    struct worker *w = d->worker;
+    /* However it was said, the answer is to be read by us. */
+    struct command plain = { .op = OP_FLUSH_ALL, .protocol = PROTO_TEXT, .exptime = c->exptime,
+                             .has_exptime = c->has_exptime };
+    unsigned told = 0;
+
+    d->flush_failed = false;
+    for (uint16_t i = 0; i < w->view->count; i++) {
+        const struct view_node *n = &w->view->node[i];
+        struct link *l = peers_at(w->peers, i);
+
+        if (!l || n->state == MEMBER_DEAD || n->state == MEMBER_LEFT) {
+            continue; /* what it holds is not asked for */
+        }
+        link_finish(l);
+        if (!link_lets(l, w->now) || !frame_command(d, l, &plain, PEER_VALUE_NONE, NULL, NULL)) {
+            d->flush_failed = true;
+            continue;
+        }
+        l->making->is_flush = true;
+        link_finish(l);
+        told++;
+    }
+    return told;
+}
+
+/* -- who waits ----------------------------------------------------------------------------------- */
+
+void
+forward_await(struct request *r)
+{
+    r->waiter_next = r->waiter->requests;
+    r->waiter->requests = r;
+}
+
+static void
+waiter_leave(struct request *r)
+{
+    struct request **at = &r->waiter->requests;
+
+    while (*at != r) {
+        assert(*at);
+        at = &(*at)->waiter_next;
+    }
+    *at = r->waiter_next;
+    r->waiter = NULL;
+}
+
+void
+forward_abandon(struct dialog *d)
+{
+    while (d->requests) {
+        struct request *r = d->requests;
+
+        d->requests = r->waiter_next;
+        r->waiter = NULL;
+    }
+    if (d->worker->peers) {
+        peers_unanswered(d->worker->peers, d);
+    }
+}
+
+/* All that was asked is answered, one way or another: the request is over. */
+static void
+request_end(struct request *r)
+{
+    struct peers *p = r->link->peers;
+
+    if (r->waiter) {
+        peers_answered(p, r->waiter);
+        waiter_leave(r);
+    }
+    peers_request_free(p, r);
+}
+
+/* -- the commands of a frame that was sent ------------------------------------------------------- */
+
+/* Where a walk over a frame's commands is. */
+struct walk {
+    struct slice    rest;
+    struct slice    entry; /* the bytes of the command read last */
+    struct command  c;
+    enum peer_value value;
+};
+
+static void
+walk_begin(struct walk *k, const struct request *r)
+{
+    k->rest = slice_of(r->block->bytes + r->at + PEER_HEADER, r->len - PEER_HEADER);
+}
+
+/* We wrote them ourselves. */
+static void
+walk_next(struct walk *k)
+{
+    struct slice before = k->rest;
+    enum peer_result got = peer_read_command(&k->rest, &k->c, &k->value);
+
+    assert(got == PEER_OK);
+    k->entry = slice_of(before.ptr, before.len - k->rest.len);
+}
+
+/* Excuses every command of a request that is off its link, and ends it. */
+static void
+request_excuse(struct request *r, enum reply_code why)
+{
+    struct dialog *d = r->waiter;
+    struct walk k;
+
+    walk_begin(&k, r);
+    for (unsigned i = 0; i < r->count && d; i++) {
+        walk_next(&k);
+        if (r->hole[i]) {
+            hole_excuse(d, r->hole[i], &k.c, why);
+        }
+    }
+    if (d && r->is_flush) {
+        d->flush_failed = true;
+    }
+    request_end(r);
+}
+
+/* True if it does no harm to execute them twice. */
+static bool
+request_is_harmless(const struct request *r)
+{
+    struct walk k;
+
+    walk_begin(&k, r);
+    for (unsigned i = 0; i < r->count; i++) {
+        walk_next(&k);
+        if (!command_is_plain_get(&k.c) && k.c.op != OP_GETS) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -- back ---------------------------------------------------------------------------------------- */
+
+/*
+ * Whom we asked says that it is not the owner, and perhaps who is: asks that one, once.  A view of
+ * ours that is newer than the one the command was sent by knows better than he does.
+ */
+static void
+answer_not_owner(struct request *r, unsigned i, node_id owner)
+{
+    struct dialog *d = r->waiter;
+    struct worker *w = d->worker;
+    struct link *l = NULL;
+    uint16_t place;
+    struct walk k;
+    char *room;
+
+    walk_begin(&k, r);
+    for (unsigned n = 0; n <= i; n++) {
+        walk_next(&k);
+    }
+    metric_add(&w->metrics, M_NOT_OWNER, 1);
+    place = view_acting(w->view, k.c.key, store_hash(k.c.key));
+    l = peers_at(w->peers, place);
+    if (!l || l == r->link) {
+        l = peers_at(w->peers, view_find(w->view, owner));
+    }
+    if (!r->tried && l && l != r->link && k.value != PEER_VALUE_PARTS && link_lets(l, w->now) &&
+        peers_may_retry(w->peers)) {
+        link_finish(l);
+        room = link_room(l, d, k.entry.len, w->now);
+        if (room) {
+            memcpy(room, k.entry.ptr, k.entry.len);
+            link_add(l, k.entry.len, r->hole[i])->tried = true;
+            link_finish(l);
+            return;
+        }
+    }
+    hole_excuse(d, r->hole[i], &k.c, RPL_PEER_DOWN);
+}
+
+/* A flush is answered by the word that it was done. */
+static void
+answer_flush(struct request *r, const struct peer_entry *e, struct slice bytes)
+{
+    if (r->waiter && (e->kind != PEER_ANSWER || !slice_is(bytes, "OK\r\n"))) {
+        r->waiter->flush_failed = true;
+    }
+}
+
+/* One answer, to the i-th command.  True if that was all of it. */
+static bool
+answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct slice bytes)
+{
+    struct dialog *d = r->waiter;
+    struct txq_segment *between;
+
+    if (r->is_flush) {
+        answer_flush(r, e, bytes);
+        return true;
+    }
+    if (e->kind == PEER_ANSWER_PARTS) {
+        if (d) {
+            between = txq_fill_around(&d->out, &d->worker->txq, r->hole[i],
+                                      slice_of(bytes.ptr, bytes.len - e->tail),
+                                      slice_from(bytes, bytes.len - e->tail));
+            d->lost = d->lost || !between;
+            r->hole[i] = between ? between : r->hole[i];
+        }
+        return false;
+    }
+    if (d && e->kind == PEER_NOT_OWNER) {
+        node_id owner;
+
+        memcpy(&owner, bytes.ptr, sizeof owner);
+        answer_not_owner(r, i, owner);
+    } else if (d) {
+        txq_fill(&d->out, r->hole[i], bytes.ptr, bytes.len);
+    }
+    r->hole[i] = NULL;
+    return true;
+}
+
+/* The request is answered but for these. */
+static void
+request_answered(struct link *l, struct request *r, unsigned answered)
+{
+    r->missing = (uint16_t)(r->missing - answered);
+    peer_row_add(l->row, PEER_ROW_ANSWERED, answered);
+    if (r->missing == 0) {
+        link_take_off(l, r);
+        request_end(r);
+    } else if (r->waiter) {
+        peers_answered(l->peers, r->waiter);
+    }
+}
+
+bool
+forward_answers(struct link *l, const struct peer_frame *f, struct slice body)
+{
+    struct request *r = peers_request(l->peers, f->id);
+    unsigned answered = 0;
+
+    if (!r || r->link != l) {
+        return true; /* it came too late */
+    }
+    if ((unsigned)f->first + f->count > r->count) {
+        return false;
+    }
+    for (unsigned i = f->first; i < (unsigned)f->first + f->count; i++) {
+        struct peer_entry e;
+        struct slice bytes;
+
+        if (peer_read_entry(&body, &e, &bytes) != PEER_OK) {
+            return false;
+        }
+        if (r->hole[i] || r->is_flush) {
+            answered += answer_take(r, i, &e, bytes);
+        }
+    }
+    request_answered(l, r, answered);
+    return body.len == 0;
+}
+
+bool
+forward_part(struct link *l, const struct peer_frame *f, struct slice body)
+{
+    struct request *r = peers_request(l->peers, f->id);
+    bool last = (f->flags & PEER_LAST) != 0;
+    struct dialog *d;
+
+    if (!r || r->link != l) {
+        return true;
+    }
+    if (f->first >= r->count || !r->hole[f->first]) {
+        return false;
+    }
+    d = r->waiter;
+    if (d && last) {
+        txq_fill(&d->out, r->hole[f->first], body.ptr, body.len);
+    } else if (d) {
+        struct txq_segment *rest = txq_fill_around(&d->out, &d->worker->txq, r->hole[f->first],
+                                                   body, (struct slice){ 0 });
+
+        d->lost = d->lost || !rest;
+        r->hole[f->first] = rest ? rest : r->hole[f->first];
+    }
+    if (last) {
+        r->hole[f->first] = NULL;
+    }
+    /* A long answer is not late as long as it comes. */
+    link_renew(l, r);
+    request_answered(l, r, last);
+    return true;
+}
+
+/* -- failures ------------------------------------------------------------------------------------ */
+
+void
+forward_lost(struct link *l, bool may_retry, usec_t now)
+{
+    struct request *r = l->first, *next;
+
+    assert(!l->making);
+    for (struct request *q = r; q; q = q->next) {
+        /* Judged while it is known what was sent. */
+        bool safe = !q->in_parts && !q->is_flush && (!link_has_sent(l, q) || request_is_harmless(q));
+
+        q->may_retry = may_retry && safe && !q->tried && q->waiter && q->deadline > now &&
+                       q->missing == q->count && peers_may_retry(l->peers);
+    }
+    outbox_drop(&l->out, &l->peers->pool);
+    l->first = NULL;
+    l->last = NULL;
+    l->flight = 0;
+    for (; r; r = next) {
+        next = r->next;
+        if (r->may_retry) {
+            r->tried = true;
+            if (link_send_again(l, r)) {
+                continue;
+            }
+        }
+        request_excuse(r, RPL_PEER_DOWN);
+    }
+}
+
+void
+forward_expire(struct link *l, usec_t now)
+{
+    while (l->first && l->first->deadline <= now) {
+        struct request *r = l->first;
+
+        link_take_off(l, r);
+        metric_add(&l->peers->worker->metrics, M_FORWARD_TIMEOUTS, 1);
+        peer_row_add(l->row, PEER_ROW_TIMEOUTS, 1);
+        link_failed(l, false, now);
+        request_excuse(r, RPL_PEER_TIMEOUT);
+    }
+}
