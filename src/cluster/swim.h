@@ -7,7 +7,16 @@
  *
  * Sources: Das, Gupta, Motivala, "SWIM" (2002); Dadgar, Phillips, Currey, "Lifeguard" (2018).
  * A helper's nack comes after 0.8 of the probe's time-out, so that it arrives in time.  A dead
- * member is asked again for ever (see SWIM_REJOIN).
+ * member is asked again for as long as it is remembered, and seeds for ever, so that the halves of
+ * a cluster find each other again however long they were apart.
+ *
+ * Two nodes with one id (two addresses, two nonces): the later run, whose nonce is greater, is not
+ * believed unless the earlier is dead for 5 s or has left.  A new run at the same address replaces
+ * the earlier at once.
+ *
+ * Costs: 32 bytes for a member and what is kept of its description, 6 to 12 more for looking it up
+ * and for its turn to be probed; a step that only looks at the time takes the same time however many
+ * members there are.
  *
  * One owner thread.
  */
@@ -15,6 +24,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "vocab/cluster.h"
+
+#define SWIM_AWARENESS_MAX 7
+#define SWIM_SEEDS_MAX     256
 
 struct swim;
 
@@ -37,19 +49,31 @@ struct swim_config {
     bool     no_confirmation;      /* suspicion always lasts its least time (plain SWIM) */
     bool     no_buddy;             /* a suspect is not told first by who pings it */
     bool     no_tcp;               /* probes do not fall back to TCP */
+    /*
+     * Where descriptions of members are kept.  share() gives a copy of *info that does not change
+     * until release(), or NULL without memory.  Both NULL: each has its own on the heap; a
+     * simulation lets thousands of nodes share them.
+     */
+    const struct member_info *(*share)(void *arg, const struct member_info *info);
+    void (*release)(void *arg, const struct member_info *info);
+    void    *share_arg;            /* kept */
 };
+/* Everything but self and seed. */
 void swim_config_defaults(struct swim_config *c);
 
 enum swim_event_kind {
     SWIM_TICK,
-    SWIM_PACKET,   /* from, addr, message[count]: a datagram came */
-    SWIM_STATE,    /* likewise: the whole state of another (push/pull) came */
+    SWIM_PACKET,   /* from, addr, message[count]: a datagram came; GOSSIP_RING in it is ignored */
+    SWIM_STATE,    /* likewise: the whole state of another (push/pull) came.  Whoever is asked
+                      steps before it writes its answer: that then has what it refuted */
     SWIM_TCP_ACK,  /* id: answered a probe by TCP */
     SWIM_HEARD,    /* id: sent us something on a data link */
     SWIM_DOUBT,    /* id: does not answer on a data link: probe it at once */
-    SWIM_SEED,     /* addr: a place where a member may be; those given before stay */
+    SWIM_SEED,     /* addr: a place where a member may be; those given before stay.  At most
+                      SWIM_SEEDS_MAX */
     SWIM_SEEDS_FORGET, /* those given before are forgotten: the list is read again */
-    SWIM_INFO,     /* info: this node has another phase, weight or ring; the incarnation is ours */
+    SWIM_INFO,     /* info: this node has another phase, weight or ring; id, nonce and incarnation
+                      in it do not matter */
     SWIM_LEAVE,    /* this node leaves; goes on telling until the caller stops calling */
 };
 
@@ -82,7 +106,8 @@ enum swim_change_kind {
     SWIM_LEFT,
     SWIM_FORGOTTEN, /* not asked for any more */
     SWIM_ACCUSED,   /* this node was suspected, or held dead, and refuted it */
-    SWIM_CONFLICT,  /* two nodes have one id; addr of the other in the change */
+    SWIM_CONFLICT,  /* two nodes have one id (it may be this one's); addr: of the one that is not
+                       believed, of the other one if it is this node's.  Told every 10 s at most */
     SWIM_REFUSED,   /* there are CLUSTER_MEMBERS_MAX already */
 };
 
@@ -135,5 +160,11 @@ bool swim_doubts_itself(const struct swim *s);
  * False behind the last.
  */
 bool swim_state_at(const struct swim *s, size_t i, struct gossip_message *ret);
-/* Spreads something that is not about members (GOSSIP_RING) along with the rumours.  Copies. */
+/*
+ * Equal at two nodes that hold the same of all members that are not dead (who, incarnation): they
+ * need no push/pull.
+ */
+uint64_t swim_digest(const struct swim *s);
+/* Spreads something that is not about members (GOSSIP_RING) along with the rumours.  Copies.
+ * A newer one about the same node replaces it.  out->wake_at counts it after the next step only. */
 err_t swim_spread(struct swim *s, const struct gossip_message *m);

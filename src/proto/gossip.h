@@ -9,6 +9,9 @@
  *
  * A whole state is the same header and any number of TLVs.
  *
+ * Names (host, zone) are printable ASCII without blanks and "|", or the packet is malformed: they
+ * may be printed as they are.
+ *
  * No allocation: the caller owns every byte.
  */
 #pragma once
@@ -23,6 +26,10 @@ struct gossip_header {
     uint64_t nonce;
     uint64_t sequence; /* rises by one with every packet of a run */
 };
+
+#define GOSSIP_HEADER    32u /* bytes */
+#define GOSSIP_FORMAT    1   /* the version that is written */
+#define GOSSIP_ENCRYPTED 1   /* flags */
 
 uint16_t gossip_label(const char *cluster);
 

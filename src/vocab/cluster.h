@@ -39,7 +39,8 @@ enum member_state { MEMBER_ALIVE, MEMBER_SUSPECT, MEMBER_DEAD, MEMBER_LEFT };
 struct member_info {
     node_id             id;
     uint64_t            incarnation; /* starts at unix seconds */
-    uint64_t            nonce;       /* of this run of the process: two runs with one id differ */
+    uint64_t            nonce;       /* of this run of the process, greater than that of an earlier
+                                        one: its start in microseconds since 1970 */
     struct cluster_addr addr;        /* gossip by UDP, peers by TCP */
     uint16_t            client_port; /* memcached's protocols */
     uint16_t            weight;      /* share of keys, relative to others; 0: owns nothing */
