@@ -48,6 +48,7 @@ struct swim_config {
     bool     no_awareness;         /* probes do not slow down when this node seems slow */
     bool     no_confirmation;      /* suspicion always lasts its least time (plain SWIM) */
     bool     no_buddy;             /* a suspect is not told first by who pings it */
+    bool     no_doubt;             /* deaths are declared even if it doubts itself */
     bool     no_tcp;               /* probes do not fall back to TCP */
     /*
      * Where descriptions of members are kept.  share() gives a copy of *info that does not change
@@ -130,7 +131,11 @@ struct swim_out {
     /* Ask these by TCP whether they are there: SWIM_TCP_ACK. */
     const struct swim_tcp { node_id id; struct cluster_addr addr; } *tcp;
     size_t                    tcp_count;
-    usec_t                    wake_at; /* call with SWIM_TICK no later than this */
+    /*
+     * Call with SWIM_TICK no later than this.  If a step comes later by more than a probe_interval,
+     * this node was stopped, not the others: all judgements wait for as much longer.
+     */
+    usec_t                    wake_at;
 };
 
 /* NULL without memory.  Gives. */
