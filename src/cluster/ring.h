@@ -3,7 +3,8 @@
  *
  * struct ring_ops is the replicated set (grow-only, last writer wins for each node); struct ring is
  * an immutable table for look-ups.  Two nodes with equal digests give every key the same owners in
- * the same order.
+ * the same order, on all kinds of machines: what is reckoned is reckoned in integers, and in
+ * ketama.h in floats that are rounded after every step.
  *
  * Placements:
  *   native            4,096 partitions (the hash's top 12 bits), weighted rendezvous with a cap of
@@ -19,13 +20,21 @@
 
 /* -- the set ----------------------------------------------------------------------------------- */
 
+#define RING_OPS_MAX   (CLUSTER_MEMBERS_MAX + 1) /* facts: about nodes, and the placement */
+#define RING_STAMP_MAX (INT64_MAX / 2) /* a later one is refused: any can be raised above */
+
 struct ring_ops;
 struct ring_ops *ring_ops_new(void);
 void ring_ops_free(struct ring_ops *o);
-/* Takes a fact in.  True if it was news (it replaced another, or is the first about its node). */
+/*
+ * Takes a fact in, without the fields that its kind does not have.  True if it was news (it
+ * replaced another, or is the first about its node).  False too if it cannot be one (no such kind,
+ * placement or number of replicas, no node, an impossible stamp), if the set is full, or without
+ * memory: the set is unchanged then, and whoever lacks a fact is told again by the next push/pull.
+ */
 bool ring_ops_merge(struct ring_ops *o, const struct ring_op *op);
 uint32_t ring_ops_count(const struct ring_ops *o);
-/* The same for equal sets, whatever order they were merged in. */
+/* The same for equal sets, whatever order they were merged in; 0 for the empty one. */
 uint64_t ring_ops_digest(const struct ring_ops *o);
 /* The i-th, for i below the count; in the order of node ids, the placement first if there is one.
  * Lent until the next merge. */
@@ -35,19 +44,22 @@ const struct ring_op *ring_ops_find(const struct ring_ops *o, node_id node);
 
 /* -- the table --------------------------------------------------------------------------------- */
 
-#define RING_NOBODY 0xffffu
+#define RING_NOBODY      0xffffu
+#define RING_CAP_PERCENT 110 /* native: of its fair share of partitions, what a node gets at most */
 
 struct ring_node {
     node_id     id;
     const char *host;   /* borrowed for ring_new() */
     uint16_t    port;   /* of clients */
-    uint16_t    weight;
-    const char *zone;
-    uint16_t    index;  /* what look-ups answer with for this node */
+    uint16_t    weight; /* 0: owns nothing */
+    const char *zone;   /* borrowed; "" is a zone like any other */
+    uint16_t    index;  /* what look-ups answer with for this node; no two have the same one */
 };
 
+/* Immutable: look-ups by any thread. */
 struct ring;
-/* NULL without memory.  count may be 0: nobody owns anything.  Gives. */
+/* NULL without memory.  count may be 0: nobody owns anything.  The nodes' order does not matter.
+ * Gives. */
 struct ring *ring_new(enum ring_placement placement, unsigned replicas,
                       const struct ring_node *nodes, size_t count);
 void ring_free(struct ring *r);
@@ -60,4 +72,5 @@ unsigned ring_owners(const struct ring *r, struct slice key, uint64_t hash,
                      uint16_t ret[CLUSTER_OWNERS_MAX]);
 /* Share of the hash space that a node is the first owner of, 0..1. */
 double ring_share(const struct ring *r, uint16_t index);
+/* Points of a ring of ketama's; native: CLUSTER_PARTITIONS; 0: nobody owns anything. */
 size_t ring_points(const struct ring *r);

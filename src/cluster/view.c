@@ -1,1 +1,156 @@
 #include "cluster/view.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* -- the nodes --------------------------------------------------------------------------------- */
+
+static int
+order_by_id(const void *a, const void *b)
+{
+    const struct view_node *p = a, *q = b;
+
+    return (p->info.id > q->info.id) - (p->info.id < q->info.id);
+}
+
+/* The index of a node among the first count, which are sorted, or VIEW_NOBODY. */
+static uint16_t
+node_find(const struct view *v, uint16_t count, node_id id)
+{
+    uint16_t low = 0, high = count;
+
+    while (low < high) {
+        uint16_t middle = (uint16_t)(low + (high - low) / 2);
+
+        if (v->node[middle].info.id < id) {
+            low = (uint16_t)(middle + 1);
+        } else {
+            high = middle;
+        }
+    }
+    return low < count && v->node[low].info.id == id ? low : (uint16_t)VIEW_NOBODY;
+}
+
+/* A node that has a place in the ring, and of which nothing else is known. */
+static struct view_node
+node_unknown(const struct ring_op *op)
+{
+    struct view_node n = { .state = MEMBER_DEAD, .since = op->stamp };
+
+    n.info.id = op->node;
+    n.info.phase = PHASE_JOINING;
+    n.info.client_port = op->client_port;
+    n.info.weight = op->weight;
+    memcpy(n.info.host, op->host, sizeof n.info.host);
+    memcpy(n.info.zone, op->zone, sizeof n.info.zone);
+    return n;
+}
+
+/* Appends the ring's nodes that are not among the members, which are sorted. */
+static void
+nodes_add_unknown(struct view *v, const struct ring_ops *ops)
+{
+    uint16_t known = v->count;
+
+    for (uint32_t i = 0; i < ring_ops_count(ops); i++) {
+        const struct ring_op *op = ring_ops_at(ops, i);
+
+        if (op->kind == RING_OP_MEMBER && node_find(v, known, op->node) == VIEW_NOBODY) {
+            assert(v->count < VIEW_NOBODY);
+            v->node[v->count++] = node_unknown(op);
+        }
+    }
+}
+
+/* Says of each node whether it is in the ring, and whether it acts. */
+static void
+nodes_judge(struct view *v, const struct ring_ops *ops)
+{
+    for (uint16_t i = 0; i < v->count; i++) {
+        struct view_node     *n = &v->node[i];
+        const struct ring_op *op = ring_ops_find(ops, n->info.id);
+        bool answers = n->state == MEMBER_ALIVE || n->state == MEMBER_SUSPECT;
+
+        assert(i == 0 || v->node[i - 1].info.id < n->info.id);
+        n->in_ring = op && op->kind == RING_OP_MEMBER;
+        n->acts = n->in_ring && answers && n->info.phase == PHASE_UP;
+    }
+}
+
+/* -- the ring ---------------------------------------------------------------------------------- */
+
+/* Over the nodes in the ring, as the facts name them.  NULL without memory. */
+static struct ring *
+ring_over(const struct view *v, const struct ring_ops *ops)
+{
+    const struct ring_op *placement = ring_ops_find(ops, 0);
+    struct ring_node     *nodes = malloc((v->count + (size_t)1) * sizeof *nodes);
+    struct ring          *ring;
+    size_t                count = 0;
+
+    if (!nodes) {
+        return NULL;
+    }
+    for (uint16_t i = 0; i < v->count; i++) {
+        const struct ring_op *op = ring_ops_find(ops, v->node[i].info.id);
+
+        if (v->node[i].in_ring) {
+            nodes[count++] = (struct ring_node){ .id = op->node, .host = op->host,
+                                                 .port = op->client_port, .weight = op->weight,
+                                                 .zone = op->zone, .index = i };
+        }
+    }
+    ring = ring_new(v->placement, placement ? placement->replicas : 1, nodes, count);
+    free(nodes);
+    return ring;
+}
+
+/* -- the view ---------------------------------------------------------------------------------- */
+
+struct view *
+view_new(uint64_t number, node_id self, const struct view_node *members, size_t count,
+         const struct ring_ops *ops)
+{
+    const struct ring_op *placement = ring_ops_find(ops, 0);
+    size_t room = count + ring_ops_count(ops);
+    struct view *v;
+
+    assert(count <= CLUSTER_MEMBERS_MAX && room < VIEW_NOBODY);
+    v = calloc(1, sizeof *v + room * sizeof *v->node);
+    if (!v) {
+        return NULL;
+    }
+    v->number = number;
+    v->ring_ops = ring_ops_count(ops);
+    v->ring_digest = ring_ops_digest(ops);
+    v->placement = placement ? (enum ring_placement)placement->placement : RING_NATIVE;
+    memcpy(v->node, members, count * sizeof *members);
+    v->count = (uint16_t)count;
+    qsort(v->node, v->count, sizeof *v->node, order_by_id);
+    nodes_add_unknown(v, ops);
+    qsort(v->node, v->count, sizeof *v->node, order_by_id);
+    nodes_judge(v, ops);
+    v->self = view_find(v, self);
+    v->ring = ring_over(v, ops);
+    if (!v->ring) {
+        view_free(v);
+        return NULL;
+    }
+    return v;
+}
+
+void
+view_free(struct view *v)
+{
+    if (!v) {
+        return;
+    }
+    ring_free(v->ring);
+    free(v);
+}
+
+uint16_t
+view_find(const struct view *v, node_id id)
+{
+    return node_find(v, v->count, id);
+}

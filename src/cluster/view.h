@@ -23,16 +23,18 @@ struct view {
     uint64_t          number;      /* rises from 1 */
     uint32_t          ring_ops;
     uint64_t          ring_digest; /* two views with the same one agree on every owner */
-    uint16_t          self;        /* index of this node */
+    uint16_t          self;        /* index of this node; VIEW_NOBODY if it is no member */
     uint16_t          count;
     enum ring_placement placement;
-    const struct ring *ring;       /* over the nodes in the ring; its indices are those of node[] */
+    struct ring      *ring;        /* over the nodes in the ring; its indices are those of node[] */
     struct view_node  node[];      /* in the order of their ids */
 };
 
 /*
- * Makes a view of members (whose order does not matter; a node that is in the ring but not among
- * them appears as MEMBER_DEAD with the address unknown).  NULL without memory.  Gives.
+ * Makes a view of members: their info, state and since; the order does not matter, and no two have
+ * one id.  A node that is in the ring but not among them appears as MEMBER_DEAD with the address
+ * unknown (all zeroes).  Names, ports, weights and zones of the ring are those of its facts.
+ * Without a fact about the placement it is native with one owner.  NULL without memory.  Gives.
  */
 struct view *view_new(uint64_t number, node_id self, const struct view_node *members, size_t count,
                       const struct ring_ops *ops);
