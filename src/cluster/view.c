@@ -124,7 +124,9 @@ view_new(uint64_t number, node_id self, const struct view_node *members, size_t 
     v->ring_ops = ring_ops_count(ops);
     v->ring_digest = ring_ops_digest(ops);
     v->placement = placement ? (enum ring_placement)placement->placement : RING_NATIVE;
-    memcpy(v->node, members, count * sizeof *members);
+    for (size_t i = 0; i < count; i++) {
+        v->node[i] = members[i];
+    }
     v->count = (uint16_t)count;
     qsort(v->node, v->count, sizeof *v->node, order_by_id);
     nodes_add_unknown(v, ops);
