@@ -216,6 +216,12 @@ stream_start(struct stream *s, struct loop *loop, int fd, const struct stream_op
 void
 stream_push(struct stream *s)
 {
+    if ((s->io.events & EV_WRITE) != 0 && !s->ops->is_over(s->arg)) {
+        /* The socket is full, and what is new waits behind the rest.  The turn ends all the same:
+         * bytes may have been lent for it. */
+        stream_settle(s, STREAM_LEFT);
+        return;
+    }
     stream_turn(s, 0);
 }
 

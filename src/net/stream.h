@@ -11,6 +11,10 @@
  * wants more of it.  A client that writes a long pipeline before it reads so gets rid of
  * its requests, up to what the owner is willing to owe it.
  *
+ * Answers may come from elsewhere, later: tx() names nothing, is_over() is false, rx_space() may
+ * name nothing either, and has_work() must be false, for as long as the owner waits.  It says so
+ * with stream_push() when it has more; half-closed and draining streams end only then.
+ *
  * All calls: the thread of the loop.
  */
 #pragma once
@@ -69,8 +73,8 @@ struct stream {
 void stream_start(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops,
                   void *arg);
 /*
- * Runs a turn now, because the owner has something to send or takes input again.
- * May end the stream: it may be gone when this returns.
+ * Runs a turn now, because the owner has something to send or takes input again; ends with park().
+ * May end the stream: it may be gone when this returns.  Not from within one of its ops.
  */
 void stream_push(struct stream *s);
 /*

@@ -23,10 +23,11 @@ struct echo {
     size_t out_len, out_sent;
     size_t repeat; /* how often each byte comes back */
     size_t owes;   /* takes input while it owes less than this */
+    size_t window; /* waits for answers from elsewhere, to so many bytes; 0: it has them itself */
     bool ended, over, no_memory;
     bool is_closed;
     enum stream_end why;
-    int reads, resumes, sends, parks;
+    int reads, resumes, sends, parks, looks, ends;
 };
 
 static struct iovec
@@ -34,6 +35,9 @@ echo_rx_space(void *arg)
 {
     struct echo *e = arg;
 
+    if (e->window > 0) {
+        return (struct iovec){ e->in + e->in_len, e->window - e->in_len };
+    }
     if (e->in_len > 0) {
         return (struct iovec){ 0 };
     }
@@ -70,14 +74,17 @@ echo_rx(void *arg, size_t n, usec_t now)
 
     cr_expect(now > 0);
     e->reads++;
-    e->in_len = n;
-    echo_answer(e);
+    e->in_len += n;
+    if (e->window == 0) {
+        echo_answer(e);
+    }
 }
 
 static void
 echo_rx_end(void *arg)
 {
     ((struct echo *)arg)->ended = true;
+    ((struct echo *)arg)->ends++;
 }
 
 /* Several spans, so that more than one goes into a send. */
@@ -88,6 +95,7 @@ echo_tx(void *arg, struct iovec *iov, int max)
     size_t left = e->out_len - e->out_sent;
     int n = 0;
 
+    e->looks++;
     while (left > 0 && n < max) {
         size_t len = left > 1000 ? 1000 : left;
 
@@ -110,7 +118,9 @@ echo_tx_done(void *arg, size_t n)
 static bool
 echo_has_work(void *arg)
 {
-    return ((struct echo *)arg)->in_len > 0;
+    const struct echo *e = arg;
+
+    return e->window == 0 && e->in_len > 0;
 }
 
 static void
@@ -188,9 +198,12 @@ TestSuite(stream, .init = setup, .fini = teardown, .timeout = 20);
 static void
 settle(void)
 {
+    int turns = 0;
+
     for (int quiet = 0; quiet < 3 && !echo.is_closed; quiet++) {
         int before = echo.reads + echo.resumes + echo.sends;
 
+        cr_assert(lt(int, turns++, 100000), "it is never quiet");
         loop_wake(&loop); /* so that a turn without events does not wait */
         ev_run(loop.ev, EVRUN_NOWAIT);
         while (loop.jobs.next != &loop.jobs && !echo.is_closed) {
@@ -408,4 +421,185 @@ Test(stream, endless_work_lets_others_in)
     cr_expect(eq(int, (int)recv(fd[1], got, sizeof got, 0), 1));
     free(other.out);
     close(fd[1]);
+}
+
+/* -- answers that come from elsewhere -------------------------------------------------------- */
+
+/* n of the answers that are waited for are there. */
+static void
+arrive(size_t n)
+{
+    echo.step = n;
+    echo_answer(&echo);
+    stream_push(&echo.stream);
+}
+
+/* True if the loop is told of what happens to the socket. */
+static bool
+is_watched(void)
+{
+    return ev_is_active(&echo.stream.io) != 0;
+}
+
+static void
+expect_answer(const char *text)
+{
+    char got[64] = "";
+
+    cr_expect(eq(sz, peer_read(got, sizeof got - 1), strlen(text)));
+    cr_expect(eq(str, got, (char *)(uintptr_t)text));
+}
+
+/* A get of another node's key: the connection idles until the answer is there. */
+Test(stream, an_answer_that_is_waited_for_leaves_when_it_is_pushed)
+{
+    echo.window = ROOM;
+    cr_assert(eq(int, (int)send(peer, "abc", 3, 0), 3));
+    settle();
+    cr_expect(zero(int, echo.sends));
+    cr_assert(eq(int, (int)send(peer, "de", 2, 0), 2));
+    settle();
+    cr_expect(eq(int, echo.reads, 2), "what comes meanwhile is read");
+    arrive(1);
+    expect_answer("a");
+    arrive(4);
+    expect_answer("bcde");
+    cr_expect(not(echo.is_closed));
+    cr_expect(eq(int, echo.parks, 4), "each turn ends");
+}
+
+/* A client that asks for more than may be under way is not read, and costs no turns until it is. */
+Test(stream, a_blocked_owner_is_not_asked_again_until_it_says_so)
+{
+    echo.window = 3;
+    cr_assert(eq(int, (int)send(peer, "abcdef", 6, 0), 6));
+    settle();
+    cr_expect(eq(int, echo.reads, 1));
+    cr_expect(not(is_watched()), "the socket is readable and would wake us");
+    arrive(1);
+    settle();
+    cr_expect(eq(int, echo.reads, 2), "it went on");
+    cr_expect(not(is_watched()));
+    arrive(3);
+    settle();
+    arrive(2);
+    settle();
+    expect_answer("abcdef");
+    cr_expect(is_watched());
+}
+
+/* "printf ... | nc" to a node that has to ask another: answered, then closed; not spun on. */
+Test(stream, a_half_closed_peer_gets_answers_that_come_late)
+{
+    echo.window = ROOM;
+    cr_assert(eq(int, (int)send(peer, "abc", 3, 0), 3));
+    shutdown(peer, SHUT_WR);
+    settle();
+    cr_expect(not(echo.is_closed));
+    cr_expect(eq(int, echo.ends, 1));
+    cr_expect(not(is_watched()));
+    arrive(2);
+    settle();
+    cr_expect(not(echo.is_closed), "one is still missing");
+    arrive(1);
+    cr_expect(echo.is_closed);
+    cr_expect(eq(int, echo.why, STREAM_DONE));
+    expect_answer("abc");
+}
+
+/* The same with input left in the socket when it closes its half. */
+Test(stream, a_half_closed_peer_of_a_blocked_owner_is_read_to_the_end)
+{
+    echo.window = 2;
+    cr_assert(eq(int, (int)send(peer, "abc", 3, 0), 3));
+    shutdown(peer, SHUT_WR);
+    settle();
+    cr_expect(zero(int, echo.ends));
+    arrive(2);
+    settle();
+    cr_expect(eq(int, echo.ends, 1));
+    cr_expect(not(echo.is_closed));
+    arrive(1);
+    cr_expect(echo.is_closed);
+    expect_answer("abc");
+}
+
+/* A graceful stop waits for what other nodes owe. */
+Test(stream, draining_waits_for_answers)
+{
+    echo.window = ROOM;
+    cr_assert(eq(int, (int)send(peer, "abc", 3, 0), 3));
+    settle();
+    stream_drain(&echo.stream);
+    settle();
+    cr_expect(not(echo.is_closed));
+    cr_expect(not(is_watched()));
+    arrive(3);
+    cr_expect(echo.is_closed);
+    cr_expect(eq(int, echo.why, STREAM_DONE));
+    expect_answer("abc");
+}
+
+/* ... and reads what it could not take before. */
+Test(stream, draining_a_blocked_owner_answers_what_has_arrived)
+{
+    echo.window = 2;
+    cr_assert(eq(int, (int)send(peer, "abc", 3, 0), 3));
+    settle();
+    stream_drain(&echo.stream);
+    settle();
+    cr_expect(not(echo.is_closed));
+    arrive(2);
+    settle();
+    cr_expect(eq(int, echo.reads, 2));
+    cr_expect(not(echo.is_closed));
+    arrive(1);
+    settle();
+    cr_expect(echo.is_closed);
+    cr_expect(eq(int, echo.why, STREAM_DONE));
+    expect_answer("abc");
+}
+
+/* Answers that come while the socket is full wait behind the rest; what was lent is kept. */
+Test(stream, a_push_to_a_full_socket_only_ends_the_turn)
+{
+    static char got[1 << 16];
+    size_t total = 0, n;
+    int looks, parks;
+
+    echo.repeat = 1000000;
+    echo.window = ROOM;
+    cr_assert(eq(int, (int)send(peer, "abc", 3, 0), 3));
+    settle();
+    arrive(1);
+    settle();
+    cr_assert(lt(sz, echo.out_sent, echo.out_len), "the socket did not fill up");
+    looks = echo.looks;
+    parks = echo.parks;
+    arrive(1);
+    arrive(1);
+    cr_expect(eq(int, echo.looks, looks), "nothing can be sent");
+    cr_expect(eq(int, echo.parks, parks + 2));
+    do {
+        n = peer_read(got, sizeof got);
+        total += n;
+        settle();
+    } while (n > 0);
+    cr_expect(eq(sz, total, 3000000));
+}
+
+/* A client that left while its answer was on its way: found out when there is something to say. */
+Test(stream, a_peer_that_left_a_blocked_owner_is_noticed)
+{
+    echo.window = 3;
+    cr_assert(eq(int, (int)send(peer, "abcd", 4, 0), 4));
+    settle();
+    close(peer);
+    peer = -1;
+    settle();
+    cr_expect(not(echo.is_closed));
+    arrive(3);
+    settle();
+    cr_expect(echo.is_closed);
+    cr_expect(eq(int, echo.why, STREAM_RESET));
 }
