@@ -101,6 +101,26 @@ end_reason(const struct client *c, enum stream_end why)
     return why == STREAM_DONE && !session_is_broken(c->session) ? "normal" : "error";
 }
 
+/* Another node is none of those who are counted, and limited, as clients. */
+static bool
+client_is_peer(const struct client *c)
+{
+    return c->accepts == SESSION_PEER;
+}
+
+/* Tells who counts clients. */
+static void
+client_gone(struct clients *all, const struct client *c)
+{
+    if (client_is_peer(c)) {
+        return;
+    }
+    metric_add(&all->worker->metrics, M_CURR_CONNS, -1);
+    if (all->left != NULL) {
+        all->left(all->arg);
+    }
+}
+
 static void
 client_closed(void *arg, enum stream_end why)
 {
@@ -119,7 +139,6 @@ client_closed(void *arg, enum stream_end why)
     if (log_wants(LOG_LEVEL_DEBUG)) {
         log_line(LOG_LEVEL_DEBUG, "clients: <%d closed%s", c->row->fd, end_words[why]);
     }
-    metric_add(&all->worker->metrics, M_CURR_CONNS, -1);
     session_free(c->session);
     conns_close(all->worker->node->conns, c->row);
     if (c->next != NULL) {
@@ -131,10 +150,9 @@ client_closed(void *arg, enum stream_end why)
         all->first = c->next;
     }
     all->count--;
+    all->peers -= client_is_peer(c);
+    client_gone(all, c);
     free(c);
-    if (all->left != NULL) {
-        all->left(all->arg);
-    }
 }
 
 static const struct stream_ops client_ops = {
@@ -186,7 +204,8 @@ client_free(struct node *n, struct client *c)
 
 /* -- all of them --------------------------------------------------------------------------- */
 
-/* Closes who has been silent for too long; in the middle of a value nobody is silent. */
+/* Closes who has been silent for too long; in the middle of a value, or of waiting for another node,
+ * nobody is silent. */
 static void
 clients_on_sweep(struct ev_loop *ev, struct ev_timer *w, int events)
 {
@@ -197,7 +216,7 @@ clients_on_sweep(struct ev_loop *ev, struct ev_timer *w, int events)
     (void)events;
     for (struct client *c = all->first; c != NULL && timeout > 0; c = next) {
         next = c->next;
-        if (!session_is_busy(c->session) &&
+        if (!client_is_peer(c) && !session_is_busy(c->session) &&
             all->loop->now - session_last_active(c->session) > timeout) {
             metric_add(&all->worker->metrics, M_IDLE_KICKS, 1);
             if (log_wants(LOG_LEVEL_DEBUG)) {
@@ -229,11 +248,8 @@ clients_add(struct clients *all, struct client *c)
     c->session = session_new(all->worker, c->accepts, c->row);
     if (c->session == NULL) {
         metric_add(&all->worker->metrics, M_MALLOC_FAILS, 1);
-        metric_add(&all->worker->metrics, M_CURR_CONNS, -1);
+        client_gone(all, c);
         client_free(n, c);
-        if (all->left != NULL) {
-            all->left(all->arg);
-        }
         return;
     }
     session_set_driver(c->session, c);
@@ -244,6 +260,7 @@ clients_add(struct clients *all, struct client *c)
     }
     all->first = c;
     all->count++;
+    all->peers += client_is_peer(c);
     stream_start(&c->stream, all->loop, c->fd, &client_ops, c);
     if (n->settings->net.idle_timeout > 0 && !ev_is_active(&all->sweep)) {
         ev_timer_again(all->loop->ev, &all->sweep);
@@ -262,13 +279,25 @@ clients_feed(struct clients *all)
 }
 
 void
-clients_drain(struct clients *all)
+clients_push(struct session *s)
+{
+    struct client *c = session_driver(s);
+
+    assert(c != NULL && c->session == s);
+    stream_push(&c->stream);
+}
+
+void
+clients_drain(struct clients *all, bool peers)
 {
     struct client *next;
 
     all->ending = true;
     for (struct client *c = all->first; c != NULL; c = next) {
         next = c->next;
+        if (client_is_peer(c) != peers) {
+            continue;
+        }
         if (session_is_shown(c->session)) {
             stream_kill(&c->stream);
         } else {

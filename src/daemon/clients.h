@@ -4,6 +4,10 @@
  * A client is made by the thread that accepts (client_new), travels to a worker
  * through its mailbox, and lives there.  struct clients and everything that
  * takes one: that worker's thread.
+ *
+ * Another node that has been greeted (SESSION_PEER) comes the same way, but it is not counted as a
+ * client: neither in curr_connections nor by left(), so that it takes no place of theirs (-c); and
+ * it may be silent for as long as it likes.
  */
 #pragma once
 #include "base/clock.h"
@@ -20,11 +24,12 @@ struct worker;
 struct clients {
     struct worker *worker; /* kept */
     struct loop   *loop;   /* kept */
-    /* Called when a connection is gone, in this thread; may be NULL. */
+    /* Called when a client is gone, in this thread; may be NULL. */
     void (*left)(void *arg);
     void          *arg;    /* kept */
     struct client *first;  /* a list, in no order */
-    size_t         count;
+    size_t         count;  /* of all of them */
+    size_t         peers;  /* those among them that are other nodes */
     bool           ending; /* they are being closed because the node ends */
     struct ev_timer sweep; /* runs while there is an idle_timeout and somebody to watch */
 };
@@ -33,9 +38,14 @@ void clients_init(struct clients *all, struct worker *worker, struct loop *loop,
                   void (*left)(void *arg), void *arg);
 /* Sends watchers what came for them; at the end of a turn. */
 void clients_feed(struct clients *all);
-/* Reads and answers what has arrived, then closes; who does not read his replies is left.  Watchers
- * and readers of lists of keys would have no end: they are closed at once. */
-void clients_drain(struct clients *all);
+/* Runs a turn of a session that has got something to send, or may go on. */
+void clients_push(struct session *s);
+/*
+ * Reads and answers what has arrived, then closes; who does not read his replies is left, and so is
+ * who waits for another node, until it has answered.  Watchers and readers of lists of keys would
+ * have no end: they are closed at once.  Either the clients, or (peers) the other nodes.
+ */
+void clients_drain(struct clients *all, bool peers);
 /* Closes everything at once. */
 void clients_fini(struct clients *all);
 

@@ -32,7 +32,8 @@ struct thread {
     struct ev_timer deadline; /* of draining */
     pthread_t       id;
     bool            started;
-    bool            draining;
+    bool            draining; /* clients are answered what they have said */
+    bool            parting;  /* ... and other nodes, too */
     int64_t         verbosity; /* what the log was told last */
     struct verbose  verbose;   /* of the first thread */
     _Atomic int     wish; /* enum wish */
@@ -75,7 +76,12 @@ thread_drain(struct thread *t)
         t->draining = true;
         ev_timer_start(t->loop.ev, &t->deadline);
         udp_stop(&t->udp);
-        clients_drain(&t->clients);
+        clients_drain(&t->clients, false);
+    }
+    if (t->clients.count == t->clients.peers && !t->parting) {
+        /* Only now: other nodes that end as well may wait for us, as our clients did for them. */
+        t->parting = true;
+        clients_drain(&t->clients, true);
     }
     if (t->clients.count == 0) {
         loop_stop(&t->loop);
@@ -129,7 +135,10 @@ thread_receive(void *arg, void *message)
 
     clients_add(&t->clients, message);
     if (t->draining) {
-        clients_drain(&t->clients);
+        clients_drain(&t->clients, false);
+    }
+    if (t->parting) {
+        clients_drain(&t->clients, true);
     }
 }
 
