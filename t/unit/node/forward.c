@@ -1,0 +1,424 @@
+/* Commands whose key another node owns: from three nodes in memory, through any of them. */
+#include "mesh.h"
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct mesh m;
+static struct drive d;
+static char own[64], near[64], far[64]; /* keys of node 0, which is asked, of node 1 and node 2 */
+
+static void
+begin(const char *const *options)
+{
+    mesh_init(&m, 3, options);
+    mesh_client(&m, 0, &d);
+    mesh_key(&m, 0, "own", 0, own);
+    mesh_key(&m, 1, "near", 0, near);
+    mesh_key(&m, 2, "far", 0, far);
+}
+
+static void
+end(void)
+{
+    drive_fini(&d);
+    mesh_fini(&m);
+}
+
+/* What the client of node 0 is answered. */
+static void
+says(const char *in, const char *want)
+{
+    d.got.len = 0;
+    mesh_say(&m, &d, in, strlen(in), DRIVE_ALL);
+    cr_expect(d.got.len == strlen(want) && memcmp(d.got.ptr ? d.got.ptr : "", want, d.got.len) == 0,
+              "%s: got \"%.*s\", want \"%s\"", in, (int)d.got.len, d.got.ptr ? d.got.ptr : "", want);
+}
+
+/* The text with %o, %n and %f replaced by the three keys. */
+static const char *
+keyed(const char *text)
+{
+    static char out[2][8192];
+    static int which;
+    char *p = out[which ^= 1];
+
+    for (; *text; text++) {
+        const char *key = *text != '%' ? NULL
+                          : text[1] == 'o' ? own
+                          : text[1] == 'n' ? near
+                                           : far;
+        if (key) {
+            p += sprintf(p, "%s", key);
+            text++;
+        } else {
+            *p++ = *text;
+        }
+    }
+    *p = '\0';
+    return out[which];
+}
+
+Test(forward, text_commands)
+{
+    begin(NULL);
+    says(keyed("set %n 5 0 3\r\nabc\r\n"), "STORED\r\n");
+    says(keyed("get %n\r\n"), keyed("VALUE %n 5 3\r\nabc\r\nEND\r\n"));
+    says(keyed("get %f\r\n"), "END\r\n");
+    says(keyed("add %n 0 0 1\r\nx\r\n"), "NOT_STORED\r\n");
+    says(keyed("append %n 0 0 1\r\nd\r\n"), "STORED\r\n");
+    says(keyed("prepend %n 0 0 1\r\n_\r\n"), "STORED\r\n");
+    says(keyed("get %n\r\n"), keyed("VALUE %n 5 5\r\n_abcd\r\nEND\r\n"));
+    says(keyed("replace %f 0 0 1\r\nx\r\n"), "NOT_STORED\r\n");
+    says(keyed("set %f 0 0 2\r\n41\r\n"), "STORED\r\n");
+    says(keyed("incr %f 1\r\n"), "42\r\n");
+    says(keyed("decr %f 50\r\n"), "0\r\n");
+    says(keyed("incr %n 1\r\n"),
+         "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+    says(keyed("touch %f 100\r\n"), "TOUCHED\r\n");
+    says(keyed("gat 100 %f\r\n"), keyed("VALUE %f 0 2\r\n0 \r\nEND\r\n"));
+    says(keyed("delete %f\r\n"), "DELETED\r\n");
+    says(keyed("delete %f\r\n"), "NOT_FOUND\r\n");
+    says(keyed("set %n 0 -1 1\r\nx\r\n"), "STORED\r\n");
+    says(keyed("get %n\r\n"), "END\r\n");
+    says(keyed("set %n 0 0 3\r\nabcde\r\nmn\r\n"), "CLIENT_ERROR bad data chunk\r\nCLIENT_ERROR bad command line format\r\nMN\r\n");
+    end();
+}
+
+Test(forward, an_operation_is_counted_where_it_is_executed)
+{
+    begin(NULL);
+    says(keyed("set %n 0 0 1\r\nx\r\nget %n\r\nget %o\r\n"),
+         keyed("STORED\r\nVALUE %n 0 1\r\nx\r\nEND\r\nEND\r\n"));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_FORWARDED), 2));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_CMD_GET), 1));
+    cr_expect(eq(i64, drive_metric(&m.node[1], M_CMD_GET), 1));
+    cr_expect(eq(i64, drive_metric(&m.node[1], M_GET_HITS), 1));
+    cr_expect(eq(i64, drive_metric(&m.node[1], M_SERVED), 2));
+    cr_expect(eq(i64, drive_metric(&m.node[1], M_FORWARDED), 0));
+    end();
+}
+
+Test(forward, answers_keep_their_order)
+{
+    begin(NULL);
+    says(keyed("set %f 0 0 1\r\nf\r\nset %o 0 0 1\r\no\r\nset %n 0 0 1\r\nn\r\n"
+               "get %o %n none %f %o\r\nget %n\r\nmn\r\nget %o\r\nversion\r\n"),
+         keyed("STORED\r\nSTORED\r\nSTORED\r\nVALUE %o 0 1\r\no\r\nVALUE %n 0 1\r\nn\r\n"
+               "VALUE %f 0 1\r\nf\r\nVALUE %o 0 1\r\no\r\nEND\r\nVALUE %n 0 1\r\nn\r\nEND\r\n"
+               "MN\r\nVALUE %o 0 1\r\no\r\nEND\r\nVERSION " MEMCACHED_VERSION "\r\n"));
+    end();
+}
+
+/* One that answers late holds up what stands behind it, and nothing else. */
+Test(forward, a_late_node)
+{
+    begin(NULL);
+    says(keyed("set %f 0 0 1\r\nf\r\nset %n 0 0 1\r\nn\r\n"), "STORED\r\nSTORED\r\n");
+    m.held[0][1] = true;
+    says(keyed("get %f\r\nget %n\r\nget %f\r\n"), keyed("VALUE %f 0 1\r\nf\r\nEND\r\n"));
+    cr_expect(not(session_is_over(d.session)));
+    m.held[0][1] = false;
+    says("", keyed("VALUE %n 0 1\r\nn\r\nEND\r\nVALUE %f 0 1\r\nf\r\nEND\r\n"));
+    end();
+}
+
+Test(forward, one_frame_for_each_owner)
+{
+    char line[4096] = "get";
+    uint64_t before;
+
+    begin(NULL);
+    for (unsigned i = 0; i < 20; i++) {
+        char key[64];
+
+        mesh_key(&m, 1 + i % 2, "many", i / 2, key);
+        strcat(strcat(line, " "), key);
+    }
+    strcat(line, "\r\n");
+    before = m.frames;
+    says(line, "END\r\n");
+    cr_expect(eq(u64, m.frames - before, 2));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_FORWARDED), 20));
+    end();
+}
+
+Test(forward, quiet_commands)
+{
+    begin(NULL);
+    says(keyed("set %n 0 0 1 noreply\r\nx\r\nset %n 0 0 1 noreply\r\ny\r\nget %n\r\n"),
+         keyed("VALUE %n 0 1\r\ny\r\nEND\r\n"));
+    says(keyed("delete %n noreply\r\nincr %n 1 noreply\r\ntouch %n 1 noreply\r\nget %n\r\n"),
+         "END\r\n");
+    says(keyed("ms %f 1 q\r\nz\r\nmg %f v q\r\nmg %n v q\r\nmn\r\n"), "VA 1\r\nz\r\nMN\r\n");
+    end();
+}
+
+Test(forward, meta_commands)
+{
+    begin(NULL);
+    says(keyed("ms %n 3 T90 F7 Oabc k\r\nxyz\r\n"), keyed("HD Oabc k%n\r\n"));
+    says(keyed("mg %n s v f t k O1\r\n"), keyed("VA 3 s3 f7 t90 k%n O1\r\nxyz\r\n"));
+    says(keyed("mg %f s v\r\n"), "EN\r\n");
+    says(keyed("mg %f N30 v k\r\n"), keyed("VA 0 k%f W\r\n\r\n"));
+    says(keyed("ma %f N0 J10 v\r\n"),
+         "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+    says(keyed("md %f q\r\nma %f N0 J10 v\r\nma %f v\r\n"), "VA 2\r\n10\r\nVA 2\r\n11\r\n");
+    says(keyed("ms %n 1 MX\r\na\r\n"), "CLIENT_ERROR invalid mode for ms M token\r\n");
+    end();
+}
+
+/* A value that goes in parts, between short ones that go in frames. */
+Test(forward, long_values)
+{
+    static const size_t sizes[] = { 1, 2047, 2049, 4095, 4096, 20000, 49151, 49152, 49153, 65536,
+                                    200000, 900000 };
+    static const size_t cuts[] = { DRIVE_ALL, 1400, 50000 };
+
+    begin((const char *const[]){ "memory_limit=64m", NULL });
+    for (size_t k = 0; k < 3; k++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            size_t n = sizes[i], at;
+            char *in = malloc(2 * n + 4096), *want = malloc(2 * n + 4096), *value = malloc(n);
+
+            for (size_t j = 0; j < n; j++) {
+                value[j] = (char)('a' + (j * 7 + i + j / 251) % 26);
+            }
+            at = (size_t)sprintf(in, "set %s 0 0 1\r\ns\r\nset %s 9 0 %zu\r\n", far, near, n);
+            memcpy(in + at, value, n);
+            at += n;
+            at += (size_t)sprintf(in + at, "\r\nget %s\r\nget %s %s %s\r\n", far, near, far, near);
+            d.got.len = 0;
+            mesh_say(&m, &d, in, at, cuts[k]);
+            at = (size_t)sprintf(want, "STORED\r\nSTORED\r\nVALUE %s 0 1\r\ns\r\nEND\r\n", far);
+            for (int twice = 0; twice < 2; twice++) {
+                at += (size_t)sprintf(want + at, "VALUE %s 9 %zu\r\n", near, n);
+                memcpy(want + at, value, n);
+                at += n;
+                at += (size_t)sprintf(want + at, "\r\n");
+                if (twice == 0) {
+                    at += (size_t)sprintf(want + at, "VALUE %s 0 1\r\ns\r\n", far);
+                }
+            }
+            at += (size_t)sprintf(want + at, "END\r\n");
+            cr_expect(d.got.len == at && memcmp(d.got.ptr, want, at) == 0,
+                      "%zu bytes, cut %zu: %zu of %zu bytes", n, cuts[k], d.got.len, at);
+            free(in);
+            free(want);
+            free(value);
+        }
+    }
+    end();
+}
+
+Test(forward, too_long)
+{
+    char *in = malloc(2100000);
+    size_t at = (size_t)sprintf(in, "set %s 0 0 2000000\r\n", "x");
+
+    begin(NULL);
+    says(keyed("set %n 0 0 1\r\nx\r\n"), "STORED\r\n");
+    at = (size_t)sprintf(in, "set %s 0 0 2000000\r\n", near);
+    memset(in + at, 'v', 2000000);
+    at += 2000000;
+    at += (size_t)sprintf(in + at, "\r\nget %s\r\n", near);
+    d.got.len = 0;
+    mesh_say(&m, &d, in, at, DRIVE_ALL);
+    /* As memcached: what was there before is gone. */
+    cr_expect(eq(sz, d.got.len, strlen("SERVER_ERROR object too large for cache\r\nEND\r\n")));
+    cr_expect(eq(i32, memcmp(d.got.ptr, "SERVER_ERROR object too large for cache\r\nEND\r\n", 46), 0));
+    free(in);
+    end();
+}
+
+Test(forward, flush_all_reaches_every_node)
+{
+    begin(NULL);
+    says(keyed("set %o 0 0 1\r\no\r\nset %n 0 0 1\r\nn\r\nset %f 0 0 1\r\nf\r\nflush_all\r\n"
+               "get %o %n %f\r\nset %n 0 0 1\r\nN\r\nget %n\r\n"),
+         keyed("STORED\r\nSTORED\r\nSTORED\r\nOK\r\nEND\r\nSTORED\r\nVALUE %n 0 1\r\nN\r\nEND\r\n"));
+    says(keyed("flush_all noreply\r\nget %n\r\n"), "END\r\n");
+    /* One that is not there has not flushed. */
+    m.cut[0][1] = true;
+    mesh_break(&m, 0, 1);
+    mesh_pump(&m);
+    mesh_wait(&m, USEC_PER_SEC);
+    says("flush_all\r\n", "SERVER_ERROR not every node has flushed\r\n");
+    end();
+}
+
+/* -- failures ------------------------------------------------------------------------------------- */
+
+static void
+lose_near(void)
+{
+    m.cut[0][1] = true;
+    mesh_break(&m, 0, 1);
+    mesh_wait(&m, 100 * USEC_PER_MSEC);
+}
+
+Test(forward, nobody_there_is_a_miss_or_an_error)
+{
+    static const char down[] = "SERVER_ERROR the owner of the key is not reachable\r\n";
+    char want[256];
+
+    begin(NULL);
+    says(keyed("set %o 0 0 1\r\no\r\nset %n 0 0 1\r\nn\r\n"), "STORED\r\nSTORED\r\n");
+    lose_near();
+    says(keyed("get %n\r\n"), "END\r\n");
+    says(keyed("get %n %o\r\n"), keyed("VALUE %o 0 1\r\no\r\nEND\r\n"));
+    says(keyed("mg %n v\r\n"), "EN\r\n");
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_FORWARD_MISSES), 3));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_GET_MISSES), 0));
+    says(keyed("set %n 0 0 1\r\nx\r\n"), down);
+    says(keyed("gets %n\r\n"), down);
+    says(keyed("mg %n v c\r\n"), down);
+    says(keyed("incr %n 1\r\n"), down);
+    /* The whole line fails, once, at its end. */
+    snprintf(want, sizeof want, "VALUE %s 0 1 ", own);
+    d.got.len = 0;
+    mesh_say(&m, &d, keyed("gets %n %o %n\r\nget %o\r\n"),
+             strlen(keyed("gets %n %o %n\r\nget %o\r\n")), DRIVE_ALL);
+    cr_assert(d.got.len > strlen(want));
+    cr_expect(eq(i32, memcmp(d.got.ptr, want, strlen(want)), 0));
+    cr_expect(buf_add(&d.got, "", 1) && strstr(d.got.ptr, "\r\no\r\nSERVER_ERROR the owner") != NULL);
+    cr_expect(strstr(d.got.ptr, "reachable\r\nVALUE own") != NULL);
+    cr_assert(eq(int, settings_set(&m.node[0].settings, "peer_error", "error", NULL), ERR_OK));
+    says(keyed("get %n\r\n"), down);
+    snprintf(want, sizeof want, "VALUE %s 0 1\r\no\r\nVALUE %s 0 1\r\no\r\n%s", own, own, down);
+    says(keyed("get %o %n %o\r\n"), want);
+    /* It comes back. */
+    m.cut[0][1] = false;
+    mesh_wait(&m, 10 * USEC_PER_SEC);
+    mesh_wait(&m, 2 * USEC_PER_SEC);
+    says(keyed("get %n\r\n"), keyed("VALUE %n 0 1\r\nn\r\nEND\r\n"));
+    end();
+}
+
+Test(forward, silence_ends_in_time)
+{
+    begin(NULL);
+    says(keyed("set %n 0 0 1\r\nn\r\n"), "STORED\r\n");
+    m.held[0][1] = true;
+    says(keyed("get %n\r\nset %n 0 0 1\r\nx\r\nget %o\r\n"), "");
+    mesh_wait(&m, 100 * USEC_PER_MSEC);
+    cr_expect(eq(sz, d.got.len, 0));
+    mesh_wait(&m, 200 * USEC_PER_MSEC);
+    cr_expect(buf_add(&d.got, "", 1));
+    cr_expect(eq(str, d.got.ptr,
+                 "END\r\nSERVER_ERROR the owner of the key did not answer in time\r\nEND\r\n"));
+    /* What comes too late is nobody's answer. */
+    m.held[0][1] = false;
+    mesh_pump(&m);
+    says(keyed("get %n\r\n"), keyed("VALUE %n 0 1\r\nx\r\nEND\r\n"));
+    end();
+}
+
+/* After three in a row it is not asked any more until it answers a ping. */
+Test(forward, the_breaker_opens)
+{
+    begin(NULL);
+    m.held[0][1] = true;
+    for (int i = 0; i < 3; i++) {
+        says(keyed("get %n\r\n"), "");
+        mesh_wait(&m, 300 * USEC_PER_MSEC);
+    }
+    says(keyed("get %n\r\n"), "END\r\n");
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_BREAKER_OPENED), 1));
+    m.held[0][1] = false;
+    for (int i = 0; i < 30; i++) {
+        mesh_wait(&m, 200 * USEC_PER_MSEC);
+    }
+    /* One is let in, and all when it was answered. */
+    says(keyed("set %n 0 0 1\r\nn\r\n"), "STORED\r\n");
+    mesh_wait(&m, 2 * USEC_PER_SEC);
+    says(keyed("get %n\r\n"), keyed("VALUE %n 0 1\r\nn\r\nEND\r\n"));
+    end();
+}
+
+/* A connection that breaks: gets are asked again, a write that may have happened is not. */
+Test(forward, a_broken_connection)
+{
+    begin(NULL);
+    says(keyed("set %n 0 0 1\r\nn\r\n"), "STORED\r\n");
+    m.held[0][1] = true;
+    says(keyed("get %n\r\n"), "");
+    mesh_break(&m, 0, 1);
+    m.held[0][1] = false;
+    mesh_wait(&m, 30 * USEC_PER_MSEC);
+    cr_expect(buf_add(&d.got, "", 1));
+    cr_expect(eq(str, d.got.ptr, (char *)(uintptr_t)keyed("VALUE %n 0 1\r\nn\r\nEND\r\n")));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_FORWARD_RETRIES), 1));
+    end();
+}
+
+Test(forward, a_client_that_goes)
+{
+    struct drive other;
+
+    begin(NULL);
+    mesh_client(&m, 0, &other);
+    m.held[0][1] = true;
+    mesh_say(&m, &other, keyed("get %n\r\n"), strlen(keyed("get %n\r\n")), DRIVE_ALL);
+    drive_fini(&other);
+    m.held[0][1] = false;
+    mesh_pump(&m);
+    says(keyed("get %n\r\n"), "END\r\n");
+    end();
+}
+
+/* Whoever is asked and is not the owner says so, and does not send it on. */
+Test(forward, views_that_differ)
+{
+    static const bool two[MESH_MAX] = { true, true, false };
+    char key[64];
+
+    begin(NULL);
+    /* Node 0 does not know of node 2 in the ring; node 1 does. */
+    mesh_key(&m, 2, "moved", 0, key);
+    mesh_view(&m, 0, two);
+    for (unsigned i = 1; mesh_owner(&m, 0, key) != 1; i++) {
+        unsigned n = i;
+        char try[64];
+
+        for (unsigned k = 0;; k++) {
+            snprintf(try, sizeof try, "moved%u", k);
+            if (mesh_owner(&m, 1, try) == 2 && n-- == 0) {
+                break;
+            }
+        }
+        memcpy(key, try, sizeof key);
+    }
+    strcpy(near, key);
+    says(keyed("set %n 0 0 1\r\nx\r\nget %n\r\n"), keyed("STORED\r\nVALUE %n 0 1\r\nx\r\nEND\r\n"));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_NOT_OWNER), 2));
+    cr_expect(eq(i64, drive_metric(&m.node[2], M_SERVED), 2));
+    cr_expect(eq(i64, drive_metric(&m.node[1], M_FORWARDED), 0));
+    end();
+}
+
+/* A pipeline longer than what may wait for other nodes, cut anywhere. */
+Test(forward, a_long_pipeline)
+{
+    static char in[200000], want[400000];
+    size_t n = 0, w = 0;
+
+    begin(NULL);
+    m.piece = 777;
+    for (unsigned i = 0; i < 2000; i++) {
+        char key[64];
+
+        snprintf(key, sizeof key, "p%u", i * 7 % 500);
+        n += (size_t)sprintf(in + n, "set %s 0 0 4\r\n%04u\r\nget %s\r\n", key, i, key);
+        w += (size_t)sprintf(want + w, "STORED\r\nVALUE %s 0 4\r\n%04u\r\nEND\r\n", key, i);
+    }
+    for (size_t cut = 100; cut <= 100000; cut *= 10) {
+        d.got.len = 0;
+        mesh_say(&m, &d, in, n, cut);
+        cr_expect(eq(sz, d.got.len, w));
+        cr_expect(eq(i32, memcmp(d.got.ptr, want, w), 0));
+    }
+    end();
+}
