@@ -161,8 +161,9 @@ unsigned swim_awareness(const struct swim *s);
  * peers seem to be gone at once. */
 bool swim_doubts_itself(const struct swim *s);
 /*
- * The i-th message of the whole state, for push/pull: ALIVE with the state held, for each member.
- * False behind the last.
+ * The i-th message of the whole state, for push/pull: ALIVE with the state held, for each member;
+ * only SUSPECT or DEAD of one whose description is older than what is held against it.  False
+ * behind the last.
  */
 bool swim_state_at(const struct swim *s, size_t i, struct gossip_message *ret);
 /*
