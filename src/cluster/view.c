@@ -62,6 +62,19 @@ nodes_add_unknown(struct view *v, const struct ring_ops *ops)
     }
 }
 
+static usec_t
+latest_stamp(const struct ring_ops *ops)
+{
+    usec_t latest = 0;
+
+    for (uint32_t i = 0; i < ring_ops_count(ops); i++) {
+        usec_t stamp = ring_ops_at(ops, i)->stamp;
+
+        latest = stamp > latest ? stamp : latest;
+    }
+    return latest;
+}
+
 /* Says of each node whether it is in the ring, and whether it acts. */
 static void
 nodes_judge(struct view *v, const struct ring_ops *ops)
@@ -123,6 +136,7 @@ view_new(uint64_t number, node_id self, const struct view_node *members, size_t 
     v->number = number;
     v->ring_ops = ring_ops_count(ops);
     v->ring_digest = ring_ops_digest(ops);
+    v->ring_stamp = latest_stamp(ops);
     v->placement = placement ? (enum ring_placement)placement->placement : RING_NATIVE;
     for (size_t i = 0; i < count; i++) {
         v->node[i] = members[i];

@@ -23,6 +23,7 @@ struct view {
     uint64_t          number;      /* rises from 1 */
     uint32_t          ring_ops;
     uint64_t          ring_digest; /* two views with the same one agree on every owner */
+    usec_t            ring_stamp;  /* the latest of the ring's facts */
     uint16_t          self;        /* index of this node; VIEW_NOBODY if it is no member */
     uint16_t          count;
     enum ring_placement placement;

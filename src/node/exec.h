@@ -30,6 +30,13 @@ exec_fn exec_meta_get, exec_meta_delete, exec_meta_debug;
 exec_fn exec_error, exec_meta_noop, exec_noop, exec_flush, exec_version, exec_verbosity, exec_quit,
     exec_stats, exec_shutdown, exec_cache_memlimit, exec_sasl, exec_refresh_certs, exec_debugtime;
 
+/* exec_cluster.c */
+#define EXEC_CLUSTER_KEY "AmazonElastiCache:cluster" /* what auto discovery asks for, where nobody \
+                                                        stored anything under it */
+exec_fn exec_config;
+/* The value of that key: r becomes a hit, or says that there is no memory.  There is a view. */
+void exec_cluster_value(struct worker *w, struct reply *r);
+
 /* exec_tune.c */
 exec_fn exec_slabs, exec_lru, exec_lru_crawler, exec_watch;
 

@@ -30,6 +30,10 @@ exec_get(struct worker *w, const struct command *c, struct item *item, struct re
         exec_count_get(w, STORE_HIT, h.class_id);
         return;
     }
+    if (w->view && slice_is(c->key, EXEC_CLUSTER_KEY)) {
+        exec_cluster_value(w, r);
+        return;
+    }
     r->code = RPL_MISS;
     exec_count_get(w, found, 0);
 }
@@ -123,6 +127,7 @@ static exec_fn *const exec_table[OPS] = {
     [OP_LRU_CRAWLER] = exec_lru_crawler,
     [OP_WATCH] = exec_watch,
     [OP_REFRESH_CERTS] = exec_refresh_certs,
+    [OP_CONFIG] = exec_config,
     [OP_SASL_LIST] = exec_sasl,
     [OP_SASL_AUTH] = exec_sasl,
     [OP_SASL_STEP] = exec_sasl,

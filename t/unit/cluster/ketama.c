@@ -1,6 +1,7 @@
 /*
- * What libmemcached answers: t/data/ketama-vectors.tsv, whose head says how it was made.  Labels and
- * hashes that only other settings of that library use are made here, and go through the same ring.
+ * What libmemcached answers: t/data/ketama-vectors.tsv, whose head says how it was made.  Labels
+ * and hashes that only other settings of that library use are made here, and go through the same
+ * ring.
  */
 #include "cluster/ketama.h"
 #include "base/md5.h"

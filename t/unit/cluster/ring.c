@@ -64,7 +64,7 @@ greatest_share(const struct ring *r, size_t n)
     return greatest;
 }
 
-/* No node has more than a tenth above its share, but for the whole partition that it is rounded to. */
+/* No node has more than a tenth above its share, rounded up to a whole partition. */
 Test(ring, native_is_even)
 {
     static const size_t sizes[] = { 1, 2, 3, 5, 10, 25, 50, 100 };

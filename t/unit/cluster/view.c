@@ -100,6 +100,7 @@ Test(view, members_and_ring_are_joined)
     cr_expect(eq(u16, v->self, 0));
     cr_expect(eq(u32, v->ring_ops, 3));
     cr_expect(eq(u64, v->ring_digest, ring_ops_digest(o)));
+    cr_expect(eq(i64, v->ring_stamp, 7));
     for (uint16_t i = 0; i < 4; i++) {
         cr_expect(eq(u64, v->node[i].info.id, want[i]));
         cr_expect(eq(u16, view_find(v, want[i]), i));
@@ -124,7 +125,8 @@ Test(view, members_and_ring_are_joined)
 Test(view, the_next_owner_acts)
 {
     const node_id    in[] = { 10, 20, 30 };
-    struct view_node member[] = { node(10, PHASE_UP, MEMBER_ALIVE), node(20, PHASE_UP, MEMBER_ALIVE),
+    struct view_node member[] = { node(10, PHASE_UP, MEMBER_ALIVE),
+                                  node(20, PHASE_UP, MEMBER_ALIVE),
                                   node(30, PHASE_UP, MEMBER_ALIVE) };
     struct ring_ops *o = facts(in, 3);
 
