@@ -37,11 +37,24 @@ list_add_ip(struct buf *b, const struct member_info *info)
                       p[12] << 8 | p[13], p[14] << 8 | p[15]);
 }
 
+/* A name is what its node says of itself: it must not end a line, or look like two. */
+static bool
+name_is_plain(const char *name)
+{
+    for (const char *p = name; *p != '\0'; p++) {
+        if (*p <= ' ' || *p > '~' || *p == '|') {
+            return false;
+        }
+    }
+    return *name != '\0';
+}
+
 /* True if clients are to go there: it has a place, and nobody holds it for dead. */
 static bool
 list_has(const struct view_node *n)
 {
-    return n->in_ring && (n->state == MEMBER_ALIVE || n->state == MEMBER_SUSPECT);
+    return n->in_ring && (n->state == MEMBER_ALIVE || n->state == MEMBER_SUSPECT) &&
+           name_is_plain(n->info.host);
 }
 
 /*

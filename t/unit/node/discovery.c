@@ -186,6 +186,24 @@ Test(discovery, name_for_an_unknown_address)
     fixture_fini(&f);
 }
 
+/* A node that calls itself something else does not make the list unreadable. */
+Test(discovery, odd_names_are_left_out)
+{
+    static const char *const name[] = { "a", "b c", "d\r\nEND", "e|f", "", "\xc3\xa4", "g" };
+    struct view_node members[7];
+    struct fixture   f;
+
+    fixture_init(&f);
+    for (size_t i = 0; i < 7; i++) {
+        members[i] = member(i + 1, name[i], MEMBER_ALIVE, EPOCH);
+        fact(&f, RING_OP_MEMBER, i + 1, EPOCH);
+    }
+    fixture_view(&f, members, 7);
+    cr_expect(eq(str, say(&f, "config get cluster\r\n"),
+                 "CONFIG cluster 0 36\r\n0\na|10.0.0.1|11211 g|10.0.0.7|11217\n\r\nEND\r\n"));
+    fixture_fini(&f);
+}
+
 /* Clients take a list only if its number is greater: it rises with members and with the ring. */
 Test(discovery, version_rises)
 {
