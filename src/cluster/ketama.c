@@ -153,7 +153,7 @@ ring_index(struct ketama *k)
         }
         k->bucket[i] = at;
     }
-    assert(at <= k->count);
+    assert(at <= k->count && k->point[k->count].value == UINT32_MAX);
     return true;
 }
 

@@ -30,6 +30,7 @@ struct ring {
     unsigned       zones_max;  /* zones that have a point */
     struct place  *place;
     uint32_t       count;
+    unsigned       users;
 };
 
 /* -- the places -------------------------------------------------------------------------------- */
@@ -191,7 +192,7 @@ draft_fini(struct draft *d)
 static bool
 draft_init(struct draft *d, const struct ring *r, const struct ring_node *const *sorted)
 {
-    uint64_t total = 0;
+    uint64_t total = 0, rooms = 0;
 
     logs_init(&d->logs);
     d->seed = malloc(r->count * sizeof *d->seed);
@@ -209,7 +210,9 @@ draft_init(struct draft *d, const struct ring *r, const struct ring_node *const 
 
         d->room[i] = (uint32_t)((cap + total * 100 - 1) / (total * 100));
         d->seed[i] = mix(sorted[i]->id);
+        rooms += d->room[i];
     }
+    assert(rooms >= CLUSTER_PARTITIONS);
     return true;
 }
 
@@ -313,6 +316,7 @@ ketama_measure(struct ring *r)
     const struct ketama *k = r->ketama;
     uint32_t before = k->point[k->count - 1].value;
     uint32_t nodes = 0, zones = 0;
+    uint64_t sum = 0;
     bool *seen_zone = calloc(r->count, sizeof *seen_zone);
 
     if (!seen_zone) {
@@ -330,7 +334,9 @@ ketama_measure(struct ring *r)
     }
     for (uint32_t i = 0; i < r->count; i++) {
         nodes += r->place[i].share > 0;
+        sum += r->place[i].share;
     }
+    assert(sum == ONE && zones <= nodes);
     r->zones_max = zones;
     r->owners_max = r->owners_max < nodes ? r->owners_max : nodes;
     free(seen_zone);
@@ -399,6 +405,7 @@ ketama_owners(const struct ring *r, uint32_t start, uint16_t ret[CLUSTER_OWNERS_
             at++;
         }
     }
+    assert(n == r->owners_max);
     for (unsigned i = 0; i < n; i++) {
         ret[i] = r->place[owner[i]].index;
     }
@@ -419,7 +426,7 @@ ring_make(struct ring *r, const struct ring_node *nodes, size_t count)
         r->place = calloc(n, sizeof *r->place);
         r->count = r->place ? (uint32_t)n : 0;
         for (uint32_t i = 0; i < r->count; i++) {
-            assert(sorted[i]->index != RING_NOBODY);
+            assert(sorted[i]->host && sorted[i]->zone && sorted[i]->index != RING_NOBODY);
             r->place[i].index = sorted[i]->index;
             r->place[i].weight = sorted[i]->weight;
         }
@@ -441,6 +448,7 @@ ring_new(enum ring_placement placement, unsigned replicas, const struct ring_nod
     if (!r) {
         return NULL;
     }
+    r->users = 1;
     r->placement = placement;
     r->owners_max = replicas;
     for (uint32_t i = 0; i < CLUSTER_PARTITIONS; i++) {
@@ -453,10 +461,22 @@ ring_new(enum ring_placement placement, unsigned replicas, const struct ring_nod
     return r;
 }
 
+struct ring *
+ring_hold(struct ring *r)
+{
+    assert(r->users > 0 && r->users < UINT32_MAX);
+    r->users++;
+    return r;
+}
+
 void
 ring_free(struct ring *r)
 {
     if (!r) {
+        return;
+    }
+    assert(r->users > 0);
+    if (--r->users > 0) {
         return;
     }
     ketama_free(r->ketama);

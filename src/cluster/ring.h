@@ -62,6 +62,8 @@ struct ring;
  * Gives. */
 struct ring *ring_new(enum ring_placement placement, unsigned replicas,
                       const struct ring_node *nodes, size_t count);
+/* One more user: it takes one more ring_free().  Of the thread that frees. */
+struct ring *ring_hold(struct ring *r);
 void ring_free(struct ring *r);
 
 /* The first owner's index, or RING_NOBODY.  hash: XXH3 of the key. */

@@ -118,11 +118,27 @@ ring_over(const struct view *v, const struct ring_ops *ops)
     return ring;
 }
 
+/* True if two views have one ring: the same facts, about nodes of the same indices. */
+static bool
+ring_is_same(const struct view *a, const struct view *b)
+{
+    if (a->ring_digest != b->ring_digest || a->ring_ops != b->ring_ops || a->count != b->count) {
+        return false;
+    }
+    for (uint16_t i = 0; i < a->count; i++) {
+        if (a->node[i].info.id != b->node[i].info.id) {
+            return false;
+        }
+    }
+    assert(a->placement == b->placement && a->ring_stamp == b->ring_stamp);
+    return true;
+}
+
 /* -- the view ---------------------------------------------------------------------------------- */
 
 struct view *
-view_new(uint64_t number, node_id self, const struct view_node *members, size_t count,
-         const struct ring_ops *ops)
+view_next(const struct view *before, uint64_t number, node_id self,
+          const struct view_node *members, size_t count, const struct ring_ops *ops)
 {
     const struct ring_op *placement = ring_ops_find(ops, 0);
     size_t room = count + ring_ops_count(ops);
@@ -147,12 +163,19 @@ view_new(uint64_t number, node_id self, const struct view_node *members, size_t 
     qsort(v->node, v->count, sizeof *v->node, order_by_id);
     nodes_judge(v, ops);
     v->self = view_find(v, self);
-    v->ring = ring_over(v, ops);
+    v->ring = before && ring_is_same(before, v) ? ring_hold(before->ring) : ring_over(v, ops);
     if (!v->ring) {
         view_free(v);
         return NULL;
     }
     return v;
+}
+
+struct view *
+view_new(uint64_t number, node_id self, const struct view_node *members, size_t count,
+         const struct ring_ops *ops)
+{
+    return view_next(NULL, number, self, members, count, ops);
 }
 
 void

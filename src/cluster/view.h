@@ -39,6 +39,13 @@ struct view {
  */
 struct view *view_new(uint64_t number, node_id self, const struct view_node *members, size_t count,
                       const struct ring_ops *ops);
+/*
+ * The same, beside a view made earlier (may be NULL): what has not changed is not made again, so
+ * that news of a member cost little where the ring is large.  The two share it and are freed in any
+ * order, by one thread.
+ */
+struct view *view_next(const struct view *before, uint64_t number, node_id self,
+                       const struct view_node *members, size_t count, const struct ring_ops *ops);
 void view_free(struct view *v);
 
 /* The index of a node, or VIEW_NOBODY. */

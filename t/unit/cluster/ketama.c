@@ -404,12 +404,15 @@ Test(ketama, find_is_the_first_point_not_below)
     static const uint32_t hash[] = { 0, 1, 2, 5, 6, 0x7ffffffe, 0x7fffffff, 0x80000000, 0x80000001,
                                      0x80000002, 0xfffffffe, 0xffffffff };
 
-    for (size_t count = 1; count <= sizeof value / sizeof *value; count++) {
+    for (size_t step = 2; step < 2 * (sizeof value / sizeof *value + 1); step++) {
+        size_t               count = step / 2;
         struct ketama_point *point = malloc(count * sizeof *point);
         struct ketama       *k;
 
-        for (size_t i = 0; i < count; i++) { /* the last first */
-            point[i] = (struct ketama_point){ value[count - 1 - i], (uint32_t)(count - 1 - i) };
+        for (size_t i = 0; i < count; i++) { /* the first first, and then the last first */
+            size_t at = step % 2 == 0 ? i : count - 1 - i;
+
+            point[i] = (struct ketama_point){ value[at], (uint32_t)at };
         }
         k = ketama_of(&point, count);
         cr_assert(k != NULL);

@@ -187,6 +187,43 @@ Test(view, removed_nodes_own_nothing)
     ring_ops_free(o);
 }
 
+/* News of a member leave the ring alone; another member, or another fact, make a new one. */
+Test(view, the_ring_is_kept_while_it_may)
+{
+    const node_id    in[] = { 10, 20 };
+    struct view_node member[] = { node(10, PHASE_UP, MEMBER_ALIVE),
+                                  node(20, PHASE_UP, MEMBER_ALIVE),
+                                  node(15, PHASE_UP, MEMBER_ALIVE) };
+    struct ring_ops *o = facts(in, 2);
+    struct ring_op   op = { .kind = RING_OP_PLACEMENT, .stamp = 8, .replicas = 2 };
+    struct view     *v[5];
+
+    v[0] = view_next(NULL, 1, 10, member, 2, o);
+    member[0].state = MEMBER_DEAD;
+    v[1] = view_next(v[0], 2, 10, member, 2, o);
+    v[2] = view_next(v[1], 3, 10, member, 3, o); /* 20 has another index now */
+    cr_assert(ring_ops_merge(o, &op));
+    v[3] = view_next(v[2], 4, 10, member, 3, o);
+    v[4] = view_next(v[3], 5, 10, member, 3, o);
+    for (size_t i = 0; i < 5; i++) {
+        cr_assert(v[i] != NULL);
+        cr_expect(eq(u64, v[i]->number, i + 1));
+        cr_expect(eq(int, i > 0 && v[i]->ring == v[i - 1]->ring, i == 1 || i == 4), "view %zu", i);
+    }
+    view_free(v[0]);
+    cr_expect(not(v[1]->node[0].acts), "the states are its own");
+    for (unsigned i = 0; i < 100; i++) {
+        uint16_t first = acting(v[1], i), second = acting(v[4], i);
+
+        cr_expect(first == VIEW_NOBODY || first == 1);
+        cr_expect(second == 2, "with two owners the one that lives");
+    }
+    for (size_t i = 1; i < 5; i++) {
+        view_free(v[i]);
+    }
+    ring_ops_free(o);
+}
+
 /* Before anybody is known. */
 Test(view, empty)
 {
