@@ -4,6 +4,7 @@
 #include "node/execute.h"
 #include "node/forward.h"
 #include "node/pending.h"
+#include "node/remote.h"
 #include "node/route.h"
 #include "node/serve.h"
 #include "node/watch.h"
@@ -13,7 +14,7 @@
 /* Bytes: a value that is not here yet, this short, is waited for; a longer one is streamed into its
  * item. */
 #define WAIT_MAX 2048u
-/* The same if the command belongs to another node: a longer one is sent by itself, between waits. */
+/* The same if the command belongs to another node: a longer one is sent alone, between waits. */
 #define WAIT_MAX_FORWARD 32768u
 
 /* Why parsing stopped. */
@@ -89,8 +90,7 @@ dialog_starve(struct dialog *d)
     }
 }
 
-/* Answers one command. */
-static void
+void
 dialog_reply(struct dialog *d, const struct command *c, const struct reply *r)
 {
     bool close = r->code == RPL_CLOSE || c->close_after;
@@ -145,155 +145,6 @@ dialog_dump(struct dialog *d)
         d->dump = NULL;
     }
     dialog_reply(d, &line, &r);
-}
-
-/* -- other nodes ------------------------------------------------------------------------------- */
-
-/* True if it waits for other nodes' answers now, to all that it has sent. */
-static bool
-dialog_must_wait(struct dialog *d)
-{
-    forward_batch_end(d->worker);
-    if (!d->requests) {
-        return false;
-    }
-    d->wait = WAIT_ALL;
-    return true;
-}
-
-/* Sends a command to the node at place, or excuses it. */
-static void
-dialog_forward(struct dialog *d, const struct command *c, uint16_t place, enum peer_value value,
-               struct item *item)
-{
-    enum reply_code why = RPL_PEER_DOWN;
-    struct reply r;
-
-    if (place != ROUTE_NOBODY && !d->is_datagram) {
-        why = forward_command(d, place, c, value, item);
-    } else {
-        store_drop(d->worker->ctx, item);
-    }
-    if (why == RPL_NOTHING) {
-        return;
-    }
-    forward_excuse(d->worker, c, why, &r);
-    if (d->line_loud && !c->last && r.code != RPL_MISS) {
-        d->line_failed = true;
-        return;
-    }
-    dialog_reply(d, c, &r);
-}
-
-/* A value that is too long for a frame, in an item: nothing of this client may overtake it. */
-static void
-dialog_forward_long(struct dialog *d, const struct command *c, uint16_t place, struct item *item)
-{
-    assert(!d->requests);
-    dialog_forward(d, c, place, PEER_VALUE_PARTS, item);
-    (void)dialog_must_wait(d);
-}
-
-/* Executes a whole command at another node.  False: not now, its turn comes when others' answers
- * are here. */
-static bool
-dialog_send(struct dialog *d, const struct command *c, uint16_t place)
-{
-    struct worker *w = d->worker;
-    struct item *item;
-    struct reply r = { 0 };
-
-    if (!c->has_value) {
-        dialog_forward(d, c, place, PEER_VALUE_NONE, NULL);
-    } else if (!c->value.ptr) {
-        execute_bad_chunk(w, c, &r);
-        dialog_reply(d, c, &r);
-    } else if (c->value_len <= PEER_INLINE_MAX) {
-        dialog_forward(d, c, place, PEER_VALUE_HERE, NULL);
-    } else if (dialog_must_wait(d)) {
-        return false;
-    } else {
-        struct value_cursor v;
-        struct slice value = c->value;
-
-        item = execute_hold(w, c);
-        if (item) {
-            value_cursor_init(&v, w->node->store, item);
-        }
-        while (item && value.len > 0) {
-            if (!store_extend(w->ctx, &v)) {
-                store_drop(w->ctx, item);
-                item = NULL;
-                break;
-            }
-            value = slice_from(value, value_cursor_write(&v, w->node->store, value));
-        }
-        if (item) {
-            dialog_forward_long(d, c, place, item);
-        } else {
-            dialog_forward(d, c, place, PEER_VALUE_REFUSED, NULL);
-        }
-    }
-    return true;
-}
-
-/*
- * flush_all is for every node, and nothing of this client may pass it.  False: not now; it stays at
- * the front of the input until the others have answered.
- */
-static bool
-dialog_flush(struct dialog *d, const struct command *c)
-{
-    struct reply r = { .code = RPL_OK };
-
-    if (d->begun != BEGUN_FLUSH) {
-        if (dialog_must_wait(d)) {
-            return false;
-        }
-        execute(d->worker, c, NULL, &r);
-        if (r.code != RPL_OK) {
-            dialog_reply(d, c, &r);
-            return true;
-        }
-        if (forward_flush(d, c) > 0) {
-            d->begun = BEGUN_FLUSH;
-            d->wait = WAIT_ALL;
-            return false;
-        }
-    }
-    d->begun = BEGUN_NOTHING;
-    r.code = d->flush_failed ? RPL_FLUSH_INCOMPLETE : RPL_OK;
-    dialog_reply(d, c, &r);
-    return true;
-}
-
-/* A key of several in a text line, of which one without an answer makes the whole line fail. */
-static bool
-command_is_loud(const struct worker *w, const struct command *c, const struct worker_mark *mark)
-{
-    return w->view && c->protocol == PROTO_TEXT && c->op >= OP_GET && c->op <= OP_GATS &&
-           (!c->last || mark->parser.in_keys) && forward_is_loud(w, c);
-}
-
-/*
- * The last key of such a line was executed: the line ends when the answers to all its keys are
- * here.  False: not yet.
- */
-static bool
-dialog_line_end(struct dialog *d, const struct command *c)
-{
-    struct command end = { .op = c->op, .protocol = PROTO_TEXT, .last = true };
-    struct reply r = { .code = RPL_MISS };
-
-    if (dialog_must_wait(d)) {
-        d->begun = BEGUN_LINE;
-        return false;
-    }
-    d->begun = BEGUN_NOTHING;
-    d->line_loud = false;
-    r.code = d->line_failed ? RPL_PEER_DOWN : RPL_MISS;
-    dialog_reply(d, &end, &r);
-    return true;
 }
 
 /* -- values ----------------------------------------------------------------------------------- */
@@ -375,7 +226,7 @@ dialog_reserve(struct dialog *d, const struct command *c, uint16_t place)
         place == ROUTE_HERE ? execute_reserve(w, c, &r) : execute_hold(w, c);
 
     if (!item && place != ROUTE_HERE) {
-        dialog_forward(d, c, place, PEER_VALUE_REFUSED, NULL);
+        remote_send(d, c, place, PEER_VALUE_REFUSED, NULL);
         d->swallow = command_trail(c);
         return;
     }
@@ -406,7 +257,7 @@ dialog_give_up(struct dialog *d)
     store_drop(w->ctx, p->item); /* others may need what it has: the removal below, for one */
     p->item = NULL;
     if (route_command(w, c) != ROUTE_HERE) {
-        dialog_forward(d, c, route_command(w, c), PEER_VALUE_REFUSED, NULL);
+        remote_send(d, c, route_command(w, c), PEER_VALUE_REFUSED, NULL);
     } else {
         execute_starved(w, c, &r);
         dialog_reply(d, c, &r);
@@ -424,9 +275,9 @@ dialog_execute_pending(struct dialog *d, const struct command *c, struct item *i
 
     if (item && place != ROUTE_HERE) {
         if (c->value_len > PEER_INLINE_MAX) {
-            dialog_forward_long(d, c, place, item);
+            remote_long(d, c, place, item);
         } else {
-            dialog_forward(d, c, place, PEER_VALUE_HERE, item);
+            remote_send(d, c, place, PEER_VALUE_HERE, item);
         }
         return;
     }
@@ -456,7 +307,7 @@ dialog_stream(struct dialog *d)
         return false;
     }
     if (c->value_len > PEER_INLINE_MAX && route_command(w, c) != ROUTE_HERE &&
-        dialog_must_wait(d)) {
+        remote_must_wait(d)) {
         return false;
     }
     if (c->protocol != PROTO_BINARY) {
@@ -575,22 +426,22 @@ batch_command(struct dialog *d, struct command *c, const struct worker_mark *mar
 {
     struct worker *w = d->worker;
     struct reply r = { 0 };
-    bool loud = command_is_loud(w, c, mark), last = c->last;
+    bool loud = remote_is_loud(w, c, mark), last = c->last;
 
     if (__builtin_expect(loud, 0)) {
         if (last && d->begun == BEGUN_LINE) {
-            return dialog_line_end(d, c);
+            return remote_line_end(d, c);
         }
         d->line_failed = d->line_failed && mark->parser.in_keys;
         d->line_loud = true;
         c->last = false;
     }
     if (mark->place != ROUTE_HERE) {
-        if (!dialog_send(d, c, mark->place)) {
+        if (!remote_command(d, c, mark->place)) {
             return false;
         }
     } else if (__builtin_expect(c->op == OP_FLUSH_ALL && w->view, 0)) {
-        return dialog_flush(d, c);
+        return remote_flush(d, c);
     } else {
         if (c->has_value && !c->value.ptr && c->op != OP_ERROR) {
             execute_bad_chunk(w, c, &r);
@@ -602,7 +453,7 @@ batch_command(struct dialog *d, struct command *c, const struct worker_mark *mar
             dialog_take_over(d);
         }
     }
-    return !loud || !last || dialog_line_end(d, c);
+    return !loud || !last || remote_line_end(d, c);
 }
 
 /* Third pass: executes in order.  Returns how many were; the others are input again. */

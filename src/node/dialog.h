@@ -67,6 +67,9 @@ struct dialog {
  */
 void dialog_run(struct dialog *d);
 
+/* Answers one command. */
+void dialog_reply(struct dialog *d, const struct command *c, const struct reply *r);
+
 /* Answers of other nodes came: it may have room again, or what it waited for. */
 void dialog_answered(struct dialog *d);
 

@@ -7,7 +7,7 @@
 
 #define PARTS_RATE 4 /* bytes in a microsecond: a long value may take longer */
 
-/* -- excuses ------------------------------------------------------------------------------------- */
+/* -- excuses ----------------------------------------------------------------------------------- */
 
 /* A retrieval that changes nothing and promises nothing: a miss is always a true answer to it. */
 static bool
@@ -55,7 +55,7 @@ hole_excuse(struct dialog *d, struct txq_segment *hole, const struct command *c,
     }
 }
 
-/* -- out ----------------------------------------------------------------------------------------- */
+/* -- out --------------------------------------------------------------------------------------- */
 
 /* Copies the value of a private item. */
 static void
@@ -174,7 +174,7 @@ forward_flush(struct dialog *d, const struct command *c)
     return told;
 }
 
-/* -- who waits ----------------------------------------------------------------------------------- */
+/* -- who waits --------------------------------------------------------------------------------- */
 
 void
 forward_await(struct request *r)
@@ -223,7 +223,7 @@ request_end(struct request *r)
     peers_request_free(p, r);
 }
 
-/* -- the commands of a frame that was sent ------------------------------------------------------- */
+/* -- the commands of a frame that was sent ----------------------------------------------------- */
 
 /* Where a walk over a frame's commands is. */
 struct walk {
@@ -286,7 +286,7 @@ request_is_harmless(const struct request *r)
     return true;
 }
 
-/* -- back ---------------------------------------------------------------------------------------- */
+/* -- back -------------------------------------------------------------------------------------- */
 
 /*
  * Whom we asked says that it is not the owner, and perhaps who is: asks that one, once.  A view of
@@ -441,7 +441,7 @@ forward_part(struct link *l, const struct peer_frame *f, struct slice body)
     return true;
 }
 
-/* -- failures ------------------------------------------------------------------------------------ */
+/* -- failures ---------------------------------------------------------------------------------- */
 
 void
 forward_lost(struct link *l, bool may_retry, usec_t now)
@@ -451,7 +451,8 @@ forward_lost(struct link *l, bool may_retry, usec_t now)
     assert(!l->making);
     for (struct request *q = r; q; q = q->next) {
         /* Judged while it is known what was sent. */
-        bool safe = !q->in_parts && !q->is_flush && (!link_has_sent(l, q) || request_is_harmless(q));
+        bool again = !link_has_sent(l, q) || request_is_harmless(q);
+        bool safe = again && !q->in_parts && !q->is_flush;
 
         q->may_retry = may_retry && safe && !q->tried && q->waiter && q->deadline > now &&
                        q->missing == q->count && peers_may_retry(l->peers);

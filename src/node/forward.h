@@ -17,7 +17,7 @@
 #include "vocab/command.h"
 #include "vocab/reply.h"
 
-/* -- a session's side: node/dialog.c ------------------------------------------------------------- */
+/* -- a session's side: node/dialog.c ----------------------------------------------------------- */
 
 /*
  * Puts a command into the frame that is being made for the node at this place of the view, and a
@@ -44,7 +44,7 @@ bool forward_is_loud(const struct worker *w, const struct command *c);
 /* Nobody waits for the answers any more. */
 void forward_abandon(struct dialog *d);
 
-/* -- a link's side: node/link.c, node/peers.c ---------------------------------------------------- */
+/* -- a link's side: node/link.c, node/peers.c -------------------------------------------------- */
 
 /* The request's waiter waits for it. */
 void forward_await(struct request *r);

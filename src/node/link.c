@@ -41,7 +41,7 @@ link_free(struct link *l)
     free(l);
 }
 
-/* -- what it is doing, for "stats peers" --------------------------------------------------------- */
+/* -- what it is doing, for "stats peers" ------------------------------------------------------- */
 
 void
 link_show(struct link *l, usec_t now)
@@ -58,7 +58,7 @@ link_show(struct link *l, usec_t now)
     peer_row_set(l->row, PEER_ROW_IN_FLIGHT, l->flight);
 }
 
-/* -- sending ------------------------------------------------------------------------------------- */
+/* -- sending ----------------------------------------------------------------------------------- */
 
 bool
 link_lets(struct link *l, usec_t now)
@@ -267,7 +267,7 @@ link_ping(struct link *l, usec_t now)
     return true;
 }
 
-/* -- the connection ------------------------------------------------------------------------------ */
+/* -- the connection ---------------------------------------------------------------------------- */
 
 node_id
 link_node(const struct link *l)
@@ -386,7 +386,7 @@ link_is_over(const struct link *l)
     return l->is_gone || l->is_bad;
 }
 
-/* -- bytes --------------------------------------------------------------------------------------- */
+/* -- bytes ------------------------------------------------------------------------------------- */
 
 struct iovec
 link_rx_space(struct link *l)

@@ -97,12 +97,12 @@ struct link *link_new(struct peers *p, const struct view_node *n, usec_t now);
 /* Nothing may be in flight. */
 void link_free(struct link *l);
 
-/* -- for node/forward.c and node/peers.c --------------------------------------------------------- */
+/* -- for node/forward.c and node/peers.c ------------------------------------------------------- */
 
 /* True if a command may be sent there now; false: it cannot, or the peer is not worth asking. */
 bool link_lets(struct link *l, usec_t now);
 /*
- * Room for n bytes more (at most PEER_COMMAND_MAX + PEER_INLINE_MAX) in the frame that is being made
+ * Room for n bytes more (PEER_COMMAND_MAX + PEER_INLINE_MAX at most) in the frame that is made
  * for this waiter; begins one if there is none, or that is full.  NULL: no memory.
  */
 char *link_room(struct link *l, struct dialog *waiter, size_t n, usec_t now);
@@ -127,7 +127,7 @@ bool link_ping(struct link *l, usec_t now);
 /* Puts it among those that peers_next_dirty() names. */
 void link_touch(struct link *l);
 
-/* -- for the driver ------------------------------------------------------------------------------ */
+/* -- for the driver ---------------------------------------------------------------------------- */
 
 node_id link_node(const struct link *l);
 struct cluster_addr link_addr(const struct link *l);

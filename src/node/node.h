@@ -51,7 +51,7 @@ struct node {
     struct metrics        upkeep;     /* the row of the upkeep thread */
     struct metrics_sum    baseline;   /* of "stats reset"; under baseline_lock */
     _Atomic int           baseline_lock;
-    _Atomic(struct view *) view;      /* of the cluster; NULL: the node is alone.  See worker_turn() */
+    _Atomic(struct view *) view;      /* NULL: the node is alone.  See worker_turn() */
     _Atomic int           request;    /* enum node_request */
     _Atomic int           accepting;  /* 1 while listeners accept */
     _Atomic int64_t       clock_shift; /* usec; debugtime: see node_time() */

@@ -52,7 +52,7 @@ peers_free(struct peers *p)
     free(p);
 }
 
-/* -- links ---------------------------------------------------------------------------------------- */
+/* -- links ------------------------------------------------------------------------------------- */
 
 /* The links of the view before, in the order of their nodes' ids, as those of every view are. */
 struct before {
@@ -187,7 +187,7 @@ peers_may_open(const struct peers *p)
     return all <= 2 || 2 * open <= all;
 }
 
-/* -- requests ------------------------------------------------------------------------------------- */
+/* -- requests ---------------------------------------------------------------------------------- */
 
 /* Twice as many as there were. */
 static bool
@@ -275,7 +275,7 @@ peers_may_retry(struct peers *p)
     return true;
 }
 
-/* -- who got answers ------------------------------------------------------------------------------ */
+/* -- who got answers --------------------------------------------------------------------------- */
 
 void
 peers_answered(struct peers *p, struct dialog *d)
@@ -324,7 +324,7 @@ peers_next_answered(struct peers *p)
     return session_of(d);
 }
 
-/* -- time ----------------------------------------------------------------------------------------- */
+/* -- time -------------------------------------------------------------------------------------- */
 
 usec_t
 peers_due(const struct peers *p)

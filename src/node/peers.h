@@ -1,6 +1,6 @@
 /*
- * peers.h - all data links of one worker: made and dropped as the view says, timed, and gone through
- * at the end of a turn.  No socket; link.h says how the driver moves their bytes.
+ * peers.h - all data links of one worker: made and dropped as the view says, timed, and gone
+ * through at the end of a turn.  No socket; link.h says how the driver moves their bytes.
  *
  *     worker_turn() adopts a view -> for each link of peers_next(): link_wants() -> connect
  *     a turn's events; each link_rx() -> peers_next_answered() -> push
@@ -52,7 +52,7 @@ void peers_free(struct peers *p);
  */
 void peers_view(struct peers *p, const struct view *v, usec_t now);
 
-/* -- for the driver ------------------------------------------------------------------------------ */
+/* -- for the driver ---------------------------------------------------------------------------- */
 
 /* The next link after the given one (NULL: the first), or NULL. */
 struct link *peers_next(struct peers *p, struct link *after);
@@ -75,7 +75,7 @@ void peers_tick(struct peers *p, usec_t now);
  */
 bool peers_take_evidence(struct peers *p, usec_t now, node_id *ret_id, bool *ret_on);
 
-/* -- for node/link.c and node/forward.c ---------------------------------------------------------- */
+/* -- for node/link.c and node/forward.c -------------------------------------------------------- */
 
 /* The link to the node at this place of the view, or NULL. */
 static inline struct link *

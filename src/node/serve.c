@@ -56,7 +56,7 @@ serve_owes(const struct serve *s)
     return s->lane.bytes;
 }
 
-/* -- answers -------------------------------------------------------------------------------------- */
+/* -- answers ----------------------------------------------------------------------------------- */
 
 /* Bytes that the session owes, those that are not in its queue yet included. */
 static size_t
@@ -153,7 +153,7 @@ answers_refuse(struct answers *a, unsigned i, node_id owner)
     a->count++;
 }
 
-/* -- commands ------------------------------------------------------------------------------------- */
+/* -- commands ---------------------------------------------------------------------------------- */
 
 /* By our own view of the ring; *owner is who is it otherwise. */
 static bool
@@ -241,7 +241,7 @@ serve_command(struct answers *a, unsigned i, struct command *c, enum peer_value 
     answers_put(a, i, c, &r);
 }
 
-/* Reads the commands into the batch and asks memory for their buckets; false: they are malformed. */
+/* Reads the commands into the batch and asks memory for their buckets; false: malformed. */
 static bool
 serve_parse(struct worker *w, const struct peer_frame *f, struct slice body,
             enum peer_value value[BATCH_MAX])
@@ -291,7 +291,7 @@ serve_commands(struct dialog *d, const struct peer_frame *f, struct slice body)
     return SERVE_GO;
 }
 
-/* -- parts ---------------------------------------------------------------------------------------- */
+/* -- parts ------------------------------------------------------------------------------------- */
 
 static struct pending **
 serve_find(struct serve *s, uint64_t id)
@@ -349,7 +349,7 @@ serve_part(struct dialog *d, const struct peer_frame *f, struct slice body)
     }
 }
 
-/* -- frames --------------------------------------------------------------------------------------- */
+/* -- frames ------------------------------------------------------------------------------------ */
 
 static void
 serve_ping(struct dialog *d, const struct peer_frame *f)
@@ -399,7 +399,7 @@ serve_frame(struct dialog *d)
     return end;
 }
 
-/* -- bytes ---------------------------------------------------------------------------------------- */
+/* -- bytes ------------------------------------------------------------------------------------- */
 
 int
 serve_tx(struct dialog *d, struct iovec *iov, int max)

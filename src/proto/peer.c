@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* -- numbers, little-endian ---------------------------------------------------------------------- */
+/* -- numbers, little-endian -------------------------------------------------------------------- */
 
 /* Every machine we build for is little-endian in memory, too; see the assertion. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats between nodes");
@@ -63,7 +63,7 @@ take_bytes(struct take *t, size_t n)
     return ret;
 }
 
-/* -- the greeting -------------------------------------------------------------------------------- */
+/* -- the greeting ------------------------------------------------------------------------------ */
 
 static const char hello_magic[8] = "MAGPIE\0\1"; /* the last byte: format of the greeting */
 
@@ -112,7 +112,7 @@ peer_read_hello(const char in[PEER_HELLO], struct peer_hello *ret)
     return true;
 }
 
-/* -- frames -------------------------------------------------------------------------------------- */
+/* -- frames ------------------------------------------------------------------------------------ */
 
 #define CHECKED (PEER_HEADER - sizeof(uint32_t)) /* bytes in front of the check */
 
@@ -170,7 +170,7 @@ peer_read_frame(struct slice in, struct peer_frame *ret)
     return in.len - PEER_HEADER < ret->body_len ? PEER_MORE : PEER_OK;
 }
 
-/* -- commands ------------------------------------------------------------------------------------ */
+/* -- commands ---------------------------------------------------------------------------------- */
 
 /* The numbers of commands on the wire: they stay when commands.def changes. */
 static const uint8_t wire_of_op[OPS] = {
@@ -387,7 +387,7 @@ peer_read_command(struct slice *body, struct command *c, enum peer_value *value)
     return PEER_OK;
 }
 
-/* -- answers ------------------------------------------------------------------------------------- */
+/* -- answers ----------------------------------------------------------------------------------- */
 
 void
 peer_write_entry(const struct peer_entry *e, char out[PEER_ENTRY])

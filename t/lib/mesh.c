@@ -118,7 +118,7 @@ mesh_client(struct mesh *m, unsigned i, struct drive *d)
     session_set_driver(d->session, d);
 }
 
-/* -- links ---------------------------------------------------------------------------------------- */
+/* -- links ------------------------------------------------------------------------------------- */
 
 /* Pushes the clients that got answers. */
 static void

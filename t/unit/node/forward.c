@@ -34,7 +34,8 @@ says(const char *in, const char *want)
     d.got.len = 0;
     mesh_say(&m, &d, in, strlen(in), DRIVE_ALL);
     cr_expect(d.got.len == strlen(want) && memcmp(d.got.ptr ? d.got.ptr : "", want, d.got.len) == 0,
-              "%s: got \"%.*s\", want \"%s\"", in, (int)d.got.len, d.got.ptr ? d.got.ptr : "", want);
+              "%s: got \"%.*s\", want \"%s\"", in, (int)d.got.len, d.got.ptr ? d.got.ptr : "",
+              want);
 }
 
 /* The text with %o, %n and %f replaced by the three keys. */
@@ -83,7 +84,8 @@ Test(forward, text_commands)
     says(keyed("delete %f\r\n"), "NOT_FOUND\r\n");
     says(keyed("set %n 0 -1 1\r\nx\r\n"), "STORED\r\n");
     says(keyed("get %n\r\n"), "END\r\n");
-    says(keyed("set %n 0 0 3\r\nabcde\r\nmn\r\n"), "CLIENT_ERROR bad data chunk\r\nCLIENT_ERROR bad command line format\r\nMN\r\n");
+    says(keyed("set %n 0 0 3\r\nabcde\r\nmn\r\n"),
+         "CLIENT_ERROR bad data chunk\r\nCLIENT_ERROR bad command line format\r\nMN\r\n");
     end();
 }
 
@@ -228,7 +230,8 @@ Test(forward, too_long)
     mesh_say(&m, &d, in, at, DRIVE_ALL);
     /* As memcached: what was there before is gone. */
     cr_expect(eq(sz, d.got.len, strlen("SERVER_ERROR object too large for cache\r\nEND\r\n")));
-    cr_expect(eq(i32, memcmp(d.got.ptr, "SERVER_ERROR object too large for cache\r\nEND\r\n", 46), 0));
+    cr_expect(buf_add(&d.got, "", 1));
+    cr_expect(eq(str, d.got.ptr, "SERVER_ERROR object too large for cache\r\nEND\r\n"));
     free(in);
     end();
 }
@@ -238,7 +241,8 @@ Test(forward, flush_all_reaches_every_node)
     begin(NULL);
     says(keyed("set %o 0 0 1\r\no\r\nset %n 0 0 1\r\nn\r\nset %f 0 0 1\r\nf\r\nflush_all\r\n"
                "get %o %n %f\r\nset %n 0 0 1\r\nN\r\nget %n\r\n"),
-         keyed("STORED\r\nSTORED\r\nSTORED\r\nOK\r\nEND\r\nSTORED\r\nVALUE %n 0 1\r\nN\r\nEND\r\n"));
+         keyed("STORED\r\nSTORED\r\nSTORED\r\nOK\r\nEND\r\nSTORED\r\n"
+               "VALUE %n 0 1\r\nN\r\nEND\r\n"));
     says(keyed("flush_all noreply\r\nget %n\r\n"), "END\r\n");
     /* One that is not there has not flushed. */
     m.cut[0][1] = true;
@@ -249,7 +253,7 @@ Test(forward, flush_all_reaches_every_node)
     end();
 }
 
-/* -- failures ------------------------------------------------------------------------------------- */
+/* -- failures ---------------------------------------------------------------------------------- */
 
 static void
 lose_near(void)
@@ -283,7 +287,8 @@ Test(forward, nobody_there_is_a_miss_or_an_error)
              strlen(keyed("gets %n %o %n\r\nget %o\r\n")), DRIVE_ALL);
     cr_assert(d.got.len > strlen(want));
     cr_expect(eq(i32, memcmp(d.got.ptr, want, strlen(want)), 0));
-    cr_expect(buf_add(&d.got, "", 1) && strstr(d.got.ptr, "\r\no\r\nSERVER_ERROR the owner") != NULL);
+    cr_expect(buf_add(&d.got, "", 1));
+    cr_expect(strstr(d.got.ptr, "\r\no\r\nSERVER_ERROR the owner") != NULL);
     cr_expect(strstr(d.got.ptr, "reachable\r\nVALUE own") != NULL);
     cr_assert(eq(int, settings_set(&m.node[0].settings, "peer_error", "error", NULL), ERR_OK));
     says(keyed("get %n\r\n"), down);
