@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "cluster/swim.h"
 #include "cluster/view.h"
 #include "vocab/cluster.h"
 #include "vocab/metrics.h"
@@ -31,7 +32,8 @@ void control_free(struct control *c);
 /* What happened, in words for the log, "stats" and the simulator. */
 enum control_note_kind {
     CONTROL_MEMBER,    /* change, of the member named here */
-    CONTROL_RING,      /* a fact about the ring was learned: op */
+    CONTROL_RING,      /* a fact about the ring was learned: op; info: the name that the node had in
+                          the ring before, if it had a place */
     CONTROL_DOUBT,     /* this node began (on) or ceased (!on) to doubt itself */
     CONTROL_PLACEMENT, /* the ring's placement is not what this node's settings say */
     CONTROL_STRANGER,  /* a packet of another cluster, or of a version that we do not speak */
@@ -88,3 +90,7 @@ void control_leave(struct control *c, usec_t now, struct control_out *out);
 err_t control_forget(struct control *c, node_id id, usec_t now, struct control_out *out);
 /* The view that was given last; never NULL. */
 const struct view *control_view(const struct control *c);
+/* What this node says of itself; until it is PHASE_UP it has not looked for others long enough. */
+enum member_phase control_phase(const struct control *c);
+/* How many members are alive or only suspected, this node included. */
+size_t control_alive(const struct control *c);
