@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/door.h"
+#include "daemon/gossip.h"
 #include "daemon/privileges.h"
 #include "daemon/process.h"
 #include "daemon/systemd.h"
@@ -27,6 +28,9 @@
 
 enum { BOOT_TERM, BOOT_INT, BOOT_USR1, BOOT_HUP, BOOT_SIGNALS };
 
+/* Descriptors for other nodes: what comes and goes on the cluster port, and links. */
+#define BOOT_CLUSTER_FDS 1024u
+
 struct boot {
     struct settings  *settings;
     struct privileges privileges;
@@ -35,13 +39,29 @@ struct boot {
     struct node      *node;
     struct door       door;
     struct udp        udp;
+    struct gossip    *gossip; /* NULL: the node is alone */
     struct workers   *workers;
     struct upkeep    *upkeep;
     struct ev_signal  signal[BOOT_SIGNALS];
     bool              graceful;
+    bool              stopping; /* after what has to be done before */
 };
 
 /* -- while it runs ------------------------------------------------------------------------- */
+
+/* Stops, and before that gives up the node's place in its cluster; the second time at once. */
+static void
+boot_begin_stop(struct boot *b, bool graceful)
+{
+    b->graceful = graceful;
+    if (b->gossip == NULL || !b->settings->cluster.leave_on_stop || b->stopping) {
+        loop_stop(&b->loop);
+        return;
+    }
+    b->stopping = true;
+    systemd_notify("STOPPING=1\nSTATUS=leaving the cluster");
+    gossip_leave(b->gossip);
+}
 
 static void
 boot_on_signal(struct ev_loop *ev, struct ev_signal *w, int events)
@@ -56,8 +76,7 @@ boot_on_signal(struct ev_loop *ev, struct ev_signal *w, int events)
     }
     log_line(LOG_LEVEL_INFO, "signal: %s, stopping%s", strsignal(w->signum),
              w->signum == SIGUSR1 ? " after the last answers" : "");
-    b->graceful = w->signum == SIGUSR1;
-    loop_stop(&b->loop);
+    boot_begin_stop(b, w->signum == SIGUSR1);
 }
 
 static void
@@ -96,8 +115,8 @@ boot_turn_end(void *arg)
     }
     request = atomic_load_explicit(&b->node->request, memory_order_relaxed);
     if (request != NODE_REQUEST_NONE) {
-        b->graceful = request == NODE_REQUEST_STOP_GRACEFUL;
-        loop_stop(&b->loop);
+        atomic_store_explicit(&b->node->request, NODE_REQUEST_NONE, memory_order_relaxed);
+        boot_begin_stop(b, request == NODE_REQUEST_STOP_GRACEFUL);
     }
     if (store_is_asked(b->node->store)) {
         upkeep_wake(b->upkeep);
@@ -118,6 +137,21 @@ static void
 boot_on_request(void *arg)
 {
     loop_wake(&((struct boot *)arg)->loop);
+}
+
+/* The node has its place in the cluster. */
+static void
+boot_on_up(void *arg)
+{
+    struct boot *b = arg;
+
+    door_start(&b->door, b->workers);
+}
+
+static void
+boot_on_gone(void *arg)
+{
+    loop_stop(&((struct boot *)arg)->loop);
 }
 
 /* -- up ------------------------------------------------------------------------------------ */
@@ -152,6 +186,7 @@ boot_prepare(struct boot *b)
 
     /* Two families are usual; the reserve has room for some more. */
     reserved += s->net.udp_port != 0 ? 2 * (size_t)s->net.threads : 0;
+    reserved += gossip_wanted(s) ? BOOT_CLUSTER_FDS : 0;
     e = privileges_find(s->process.user, &b->privileges, &d);
     if (e) {
         return boot_fail(&d, e == ERR_UNKNOWN ? EX_NOUSER : EX_USAGE);
@@ -188,10 +223,27 @@ boot_write_ports(const struct boot *b, const char *path, struct err_detail *d)
     }
     door_write_ports(&b->door, out);
     udp_write_ports(&b->udp, out);
+    gossip_write_ports(b->gossip, out);
     if (fclose(out) != 0 || rename(temporary, path) < 0) {
         return err_set(d, ERR_IO, "failed to write \"%.200s\": %s", path, strerror(errno));
     }
     return ERR_OK;
+}
+
+/* The cluster port, and who we are there. */
+static err_t
+boot_join(struct boot *b, struct err_detail *d)
+{
+    struct gossip_config config = {
+        .node = b->node,
+        .loop = &b->loop,
+        .client_port = door_port(&b->door),
+        .up = boot_on_up,
+        .left = boot_on_gone,
+        .arg = b,
+    };
+
+    return gossip_new(&config, &b->gossip, d);
 }
 
 static int
@@ -224,6 +276,9 @@ boot_build(struct boot *b)
         return boot_fail(&d, EX_OSERR);
     }
     if (udp_open(&b->udp, b->node, &d)) {
+        return boot_fail(&d, EX_OSERR);
+    }
+    if (gossip_wanted(s) && boot_join(b, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
     if (ports != NULL && boot_write_ports(b, ports, &d)) {
@@ -275,7 +330,11 @@ boot_start(struct boot *b)
         upkeep_start(b->node, b->workers, &b->upkeep, &d)) {
         return boot_fail(&d, EX_OSERR);
     }
-    door_start(&b->door, b->workers);
+    if (b->gossip != NULL) {
+        gossip_start(b->gossip, b->workers); /* opens the door when others were asked */
+    } else {
+        door_start(&b->door, b->workers);
+    }
     return 0;
 }
 
@@ -288,6 +347,7 @@ boot_stop(struct boot *b)
     if (b->node != NULL && b->door.node != NULL) {
         door_close(&b->door);
     }
+    gossip_stop(b->gossip);
     upkeep_stop(b->upkeep); /* it wakes workers */
     workers_stop(b->workers, b->graceful);
     b->workers = NULL;
@@ -298,6 +358,8 @@ boot_stop(struct boot *b)
     process_remove_pid();
     node_free(b->node);
     b->node = NULL;
+    gossip_free(b->gossip);
+    b->gossip = NULL;
     loop_fini(&b->loop);
 }
 

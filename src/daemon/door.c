@@ -392,6 +392,17 @@ door_open(struct door *door, struct node *n, struct loop *loop, struct err_detai
     return e;
 }
 
+unsigned
+door_port(const struct door *door)
+{
+    for (size_t i = 0; i < door->count; i++) {
+        if (door->local[i].kind == CONN_TCP || door->local[i].kind == CONN_TCP6) {
+            return door->local[i].port;
+        }
+    }
+    return 0;
+}
+
 void
 door_write_ports(const struct door *door, FILE *out)
 {

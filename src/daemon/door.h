@@ -49,6 +49,8 @@ struct door {
  */
 MUST_CHECK err_t door_open(struct door *door, struct node *n, struct loop *loop,
                            struct err_detail *d);
+/* The first TCP port that is bound; 0: there is none. */
+unsigned door_port(const struct door *door);
 /* Writes "TCP INET: PORT" and the like, a line for each address. */
 void door_write_ports(const struct door *door, FILE *out);
 
