@@ -469,6 +469,8 @@ static const struct {
     { "settings", stats_settings, true }, { "items", stats_items, true },
     { "slabs", stats_slabs, true },       { "sizes", stats_sizes, true },
     { "conns", stats_conns, false },
+    { "cluster", stats_cluster_emit, true }, { "ring", stats_ring_emit, true },
+    { "peers", stats_peers_emit, true },
 };
 
 static void

@@ -12,7 +12,7 @@
 /* Answers a "stats" command with whatever stands behind the word. */
 void stats_run(struct worker *w, const struct command *c, struct reply *r);
 
-/* Where the rows of one answer go: w->blob.  Inside of the two files of this module. */
+/* Where the rows of one answer go: w->blob.  Inside of the files of this module. */
 struct stats_sink {
     struct worker        *worker;
     const struct command *command;
@@ -25,6 +25,11 @@ void stats_emit_number(struct stats_sink *s, const char *key, int64_t value);
 
 /* A copy of the zero point that "stats reset" made. */
 void stats_baseline(struct node *n, struct metrics_sum *ret);
+
+/* The rows of "stats cluster", "stats ring" and "stats peers"; a node that is alone has only one. */
+void stats_cluster_emit(struct stats_sink *s);
+void stats_ring_emit(struct stats_sink *s);
+void stats_peers_emit(struct stats_sink *s);
 
 /* The rows of plain "stats". */
 void stats_general_emit(struct stats_sink *s);
