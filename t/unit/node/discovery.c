@@ -3,6 +3,7 @@
  */
 #include "cluster/view.h"
 #include "drive.h"
+#include "mesh.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -34,10 +35,12 @@ member(node_id id, const char *host, enum member_state state, usec_t since)
     return v;
 }
 
+/* Only node 1, which is asked, owns keys. */
 static void
 fact(struct fixture *f, enum ring_op_kind kind, node_id id, usec_t stamp)
 {
-    struct ring_op op = { .kind = kind, .node = id, .stamp = stamp, .proposer = id, .weight = 1,
+    struct ring_op op = { .kind = kind, .node = id, .stamp = stamp, .proposer = id,
+                          .weight = id == 1,
                           .host = "cache", .client_port = 11211 };
 
     cr_assert(ring_ops_merge(f->ops, &op));
@@ -222,6 +225,34 @@ Test(discovery, version_rises)
     cr_expect(eq(str, say(&f, "config get cluster\r\n"), "CONFIG cluster 0 3\r\n9\n\n\r\nEND\r\n"));
     view_free(before);
     fixture_fini(&f);
+}
+
+/* The key is one that has an owner: through each of three nodes comes one answer, the owner's. */
+Test(discovery, through_any_node)
+{
+    static struct mesh m;
+    char first[512] = "";
+
+    mesh_init(&m, 3, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        struct drive d;
+        char        *value;
+        size_t       len;
+
+        mesh_client(&m, i, &d);
+        mesh_say(&m, &d, CLUSTER_GET, strlen(CLUSTER_GET), DRIVE_ALL);
+        cr_assert(buf_add(&d.got, "", 1));
+        cr_assert(eq(int, sscanf(d.got.ptr, "VALUE AmazonElastiCache:cluster 0 %zu\r\n", &len), 1),
+                  "%s", d.got.ptr);
+        value = strchr(d.got.ptr, '\n') + 1;
+        cr_expect(eq(str, value + len, "\r\nEND\r\n"));
+        if (i == 0) {
+            snprintf(first, sizeof first, "%s", d.got.ptr);
+        }
+        cr_expect(eq(str, d.got.ptr, first));
+        drive_fini(&d);
+    }
+    mesh_fini(&m);
 }
 
 /* A list that fits into no buffer of the worker. */
