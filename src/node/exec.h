@@ -34,7 +34,8 @@ exec_fn exec_error, exec_meta_noop, exec_noop, exec_flush, exec_version, exec_ve
 #define EXEC_CLUSTER_KEY "AmazonElastiCache:cluster" /* what auto discovery asks for, where nobody \
                                                         stored anything under it */
 exec_fn exec_config;
-/* The value of that key: r becomes a hit, or says that there is no memory.  There is a view. */
+/* The value of that key: r becomes a hit, a miss if it is longer than PEER_INLINE_MAX, or says that
+ * there is no memory.  There is a view. */
 void exec_cluster_value(struct worker *w, struct reply *r);
 
 /* exec_tune.c */

@@ -3,14 +3,15 @@
  *
  * "config get cluster" answers "CONFIG cluster 0 <bytes>", then as a value of so many bytes a
  * version and "\n", the nodes as "<host>|<ip>|<port>" with blanks between them and "\n", and then
- * "END".  The older "get AmazonElastiCache:cluster" answers the same value as that of any key.
- * Clients take a list whose version is greater than that of theirs; some (xmemcached) read it as a
- * signed number of 32 bits.
+ * "END".  The older "get AmazonElastiCache:cluster" answers the same value as that of any key, up
+ * to some 700 nodes.  Clients take a list whose version is greater than that of theirs; some
+ * (xmemcached) read it as a signed number of 32 bits.
  */
 #include "node/exec.h"
 
 #include "cluster/view.h"
 #include "node/words.h"
+#include "proto/peer.h"
 
 #include <assert.h>
 
@@ -124,6 +125,10 @@ exec_cluster_value(struct worker *w, struct reply *r)
     w->blob.len = 0;
     if (!list_add(&w->blob, w->view)) {
         r->code = RPL_NO_MEMORY;
+        return;
+    }
+    if (w->blob.len > PEER_INLINE_MAX) {
+        r->code = RPL_MISS; /* the answer may be for another node's client, and fits no frame */
         return;
     }
     r->code = RPL_HIT;

@@ -255,7 +255,7 @@ Test(discovery, through_any_node)
     mesh_fini(&m);
 }
 
-/* A list that fits into no buffer of the worker. */
+/* A list that fits into no buffer of the worker; as a value it would fit into no frame either. */
 Test(discovery, thousands_of_nodes)
 {
     enum { N = 6000 };
@@ -278,8 +278,7 @@ Test(discovery, thousands_of_nodes)
         nodes += got[i] == ' ';
     }
     cr_expect(eq(sz, nodes, N));
-    got = say(&f, CLUSTER_GET);
-    cr_expect(eq(str, strchr(got, '\n') + 1 + len, "\r\nEND\r\n"));
+    cr_expect(eq(str, say(&f, CLUSTER_GET), "END\r\n"));
     free(members);
     fixture_fini(&f);
 }
