@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* -- the nodes --------------------------------------------------------------------------------- */
 
@@ -134,6 +135,27 @@ ring_is_same(const struct view *a, const struct view *b)
     return true;
 }
 
+/* Takes over the rings of the view before, and that one's own if it is another by now. */
+static void
+past_extend(struct view *v, const struct view *before)
+{
+    v->ring_number = before->ring_number;
+    v->past_lost = before->past_lost;
+    for (; v->past_count < before->past_count; v->past_count++) {
+        v->past[v->past_count] = before->past[v->past_count];
+        ring_hold(v->past[v->past_count].ring);
+    }
+    if (before->ring_digest == v->ring_digest && before->ring_ops == v->ring_ops) {
+        return;
+    }
+    v->ring_number = v->number;
+    if (v->past_count == VIEW_PAST_MAX) {
+        v->past_lost = true;
+        return;
+    }
+    v->past[v->past_count++] = (struct view_past){ ring_hold(before->ring), before->self };
+}
+
 /* -- the view ---------------------------------------------------------------------------------- */
 
 struct view *
@@ -168,7 +190,40 @@ view_next(const struct view *before, uint64_t number, node_id self,
         view_free(v);
         return NULL;
     }
+    v->ring_number = number;
+    if (before) {
+        past_extend(v, before);
+    }
     return v;
+}
+
+struct view *
+view_swept(const struct view *before, uint64_t number)
+{
+    size_t size = sizeof *before + before->count * sizeof before->node[0];
+    struct view *v = malloc(size);
+
+    if (v) {
+        memcpy(v, before, size);
+        v->number = number;
+        v->past_count = 0;
+        v->past_lost = false;
+        ring_hold(v->ring);
+    }
+    return v;
+}
+
+bool
+view_always_owned(const struct view *v, struct slice key, uint64_t hash)
+{
+    for (uint16_t i = 0; i < v->past_count; i++) {
+        const struct view_past *past = &v->past[i];
+
+        if (past->self == VIEW_NOBODY || ring_owner(past->ring, key, hash) != past->self) {
+            return false;
+        }
+    }
+    return !v->past_lost;
 }
 
 struct view *
@@ -183,6 +238,9 @@ view_free(struct view *v)
 {
     if (!v) {
         return;
+    }
+    for (uint16_t i = 0; i < v->past_count; i++) {
+        ring_free(v->past[i].ring);
     }
     ring_free(v->ring);
     free(v);

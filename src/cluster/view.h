@@ -19,8 +19,17 @@ struct view_node {
     usec_t             since; /* time of day at which the state began */
 };
 
+#define VIEW_PAST_MAX 8u
+
+/* A ring that this node lived by since it last got rid of what belongs to others. */
+struct view_past {
+    struct ring *ring;
+    uint16_t     self;
+};
+
 struct view {
     uint64_t          number;      /* rises from 1 */
+    uint64_t          ring_number; /* that of the first view with this ring */
     uint32_t          ring_ops;
     uint64_t          ring_digest; /* two views with the same one agree on every owner */
     usec_t            ring_stamp;  /* the latest of the ring's facts */
@@ -28,6 +37,9 @@ struct view {
     uint16_t          count;
     enum ring_placement placement;
     struct ring      *ring;        /* over the nodes in the ring; its indices are those of node[] */
+    uint16_t          past_count;
+    bool              past_lost;   /* there were more than VIEW_PAST_MAX of them */
+    struct view_past  past[VIEW_PAST_MAX];
     struct view_node  node[];      /* in the order of their ids */
 };
 
@@ -46,6 +58,8 @@ struct view *view_new(uint64_t number, node_id self, const struct view_node *mem
  */
 struct view *view_next(const struct view *before, uint64_t number, node_id self,
                        const struct view_node *members, size_t count, const struct ring_ops *ops);
+/* The same view with another number and no past: the node holds nothing that belongs to others. */
+struct view *view_swept(const struct view *before, uint64_t number);
 void view_free(struct view *v);
 
 /* The index of a node, or VIEW_NOBODY. */
@@ -73,3 +87,13 @@ view_acting(const struct view *v, struct slice key, uint64_t hash)
     }
     return VIEW_NOBODY;
 }
+
+/* True if the ring has changed and what this node holds has not been gone through since. */
+static inline bool
+view_has_past(const struct view *v)
+{
+    return v->past_count > 0 || v->past_lost;
+}
+
+/* True if this node has been the first owner of the key through all of that. */
+bool view_always_owned(const struct view *v, struct slice key, uint64_t hash);

@@ -52,6 +52,7 @@ struct gossip {
     struct ev_timer     wake;
     struct ev_timer     leaving;
     struct ev_async     news; /* of seeds, or evidence */
+    uint64_t            swept; /* ring_number that control was told of last */
     struct old_view    *views; /* the newest, which workers use, first */
     bool                is_up, leaves;
     usec_t              refresh_next; /* of seeds */
@@ -101,6 +102,9 @@ views_sweep(struct gossip *g)
         uint64_t one = atomic_load_explicit(&n->workers[i]->view_seen, memory_order_acquire);
 
         seen = one < seen ? one : seen;
+    }
+    if (atomic_load_explicit(&n->upkeep_seen, memory_order_acquire) < seen) {
+        seen = atomic_load_explicit(&n->upkeep_seen, memory_order_acquire);
     }
     for (struct old_view **at = &g->views->next; *at != NULL;) {
         struct old_view *old = *at;
@@ -183,13 +187,19 @@ static void
 gossip_on_wake(struct ev_loop *ev, struct ev_timer *w, int events)
 {
     struct gossip *g = w->data;
+    uint64_t swept = atomic_load_explicit(&g->config.node->swept, memory_order_acquire);
     struct control_out out;
 
     (void)ev;
     (void)events;
     views_sweep(g);
     places_resume(&g->places);
-    control_tick(g->control, g->config.loop->now, &out);
+    if (swept > g->swept) {
+        g->swept = swept;
+        control_swept(g->control, swept, g->config.loop->now, &out);
+    } else {
+        control_tick(g->control, g->config.loop->now, &out);
+    }
     gossip_do(g, &out);
 }
 

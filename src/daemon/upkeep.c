@@ -4,6 +4,7 @@
 #include "base/panic.h"
 #include "daemon/workers.h"
 #include "node/node.h"
+#include "node/strays.h"
 #include "node/watch.h"
 #include "store/store.h"
 
@@ -20,6 +21,7 @@ struct upkeep {
     struct node      *node;
     struct workers   *workers;
     struct store_ctx *ctx;
+    struct strays_walk strays;
     pthread_t         id;
     pthread_mutex_t   lock; /* of stop and woken */
     pthread_cond_t    changed;
@@ -40,6 +42,20 @@ upkeep_sleep(struct upkeep *u, usec_t time)
     (void)pthread_cond_timedwait(&u->changed, &u->lock, &until);
 }
 
+/* Looks for records that belong to other nodes since the ring changed; true if there is more. */
+static bool
+upkeep_strays(struct upkeep *u)
+{
+    struct node *n = u->node;
+    const struct view *v = atomic_load_explicit(&n->view, memory_order_acquire);
+
+    if (v == NULL) {
+        return false;
+    }
+    atomic_store_explicit(&n->upkeep_seen, v->number, memory_order_release);
+    return strays_step(n, v, u->ctx, &u->strays, UPKEEP_BUDGET);
+}
+
 /* One step of work, and what watchers are to know of it; how long to sleep. */
 static usec_t
 upkeep_step(struct upkeep *u)
@@ -50,6 +66,9 @@ upkeep_step(struct upkeep *u)
 
     store_turn(u->ctx, from.now);
     sleep = store_tick(u->ctx, UPKEEP_BUDGET);
+    if (upkeep_strays(u)) {
+        sleep = 0;
+    }
     if (watches_streams(n->watches) != 0) {
         watch_store_events(&from, u->ctx);
         workers_wake(u->workers, watches_take_ready(n->watches));

@@ -200,6 +200,18 @@ view_make(struct control *c)
     return v;
 }
 
+/* The view is another one: takes it. */
+static void
+view_take(struct control *c, struct view *v)
+{
+    if (!c->view_given) {
+        view_free(c->view);
+    }
+    c->view = v;
+    c->view_given = false;
+    control_gauge_set(c, M_CLUSTER_VIEW, (int64_t)v->number);
+}
+
 static void
 view_step(struct control *c, usec_t now)
 {
@@ -219,14 +231,9 @@ view_step(struct control *c, usec_t now)
         control_wake_by(c, c->view_next);
         return;
     }
-    if (!c->view_given) {
-        view_free(c->view);
-    }
-    c->view = v;
-    c->view_given = false;
+    view_take(c, v);
     c->view_stale = false;
     c->view_next = now + VIEW_EVERY + VIEW_PER_NODE * v->count;
-    control_gauge_set(c, M_CLUSTER_VIEW, (int64_t)v->number);
 }
 
 /* -- the end of each call ---------------------------------------------------------------------- */
@@ -512,6 +519,20 @@ void
 control_tcp_ack(struct control *c, node_id id, usec_t now, struct control_out *out)
 {
     control_event(c, &(struct swim_event){ .kind = SWIM_TCP_ACK, .id = id }, now, out);
+}
+
+void
+control_swept(struct control *c, uint64_t ring_number, usec_t now, struct control_out *out)
+{
+    struct view *v = NULL;
+
+    if (c->view->ring_number == ring_number && view_has_past(c->view)) {
+        v = view_swept(c->view, c->view->number + 1);
+    }
+    if (v) {
+        view_take(c, v);
+    }
+    control_tick(c, now, out);
 }
 
 void

@@ -88,6 +88,9 @@ void control_seeds(struct control *c, const struct cluster_addr *addr, size_t co
 void control_leave(struct control *c, usec_t now, struct control_out *out);
 /* An operator takes a dead member off the ring.  ERR_UNKNOWN; ERR_DENIED: it is alive. */
 err_t control_forget(struct control *c, node_id id, usec_t now, struct control_out *out);
+/* What belonged to other nodes since the ring with this ring_number began was removed here
+ * (node/strays.h): the next view has no past, if the ring is still that one. */
+void control_swept(struct control *c, uint64_t ring_number, usec_t now, struct control_out *out);
 /* The view that was given last; never NULL. */
 const struct view *control_view(const struct control *c);
 /* What this node says of itself; until it is PHASE_UP it has not looked for others long enough. */

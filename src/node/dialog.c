@@ -7,6 +7,7 @@
 #include "node/remote.h"
 #include "node/route.h"
 #include "node/serve.h"
+#include "node/strays.h"
 #include "node/watch.h"
 #include "proto/binary.h"
 #include <assert.h>
@@ -282,6 +283,7 @@ dialog_execute_pending(struct dialog *d, const struct command *c, struct item *i
         return;
     }
     if (item) {
+        strays_check(d->worker, c);
         execute(d->worker, c, item, &r);
     } else {
         execute_bad_chunk(d->worker, c, &r);
@@ -446,6 +448,9 @@ batch_command(struct dialog *d, struct command *c, const struct worker_mark *mar
         if (c->has_value && !c->value.ptr && c->op != OP_ERROR) {
             execute_bad_chunk(w, c, &r);
         } else {
+            if (route_has_key(c)) {
+                strays_check(w, c);
+            }
             execute(w, c, NULL, &r);
         }
         dialog_reply(d, c, &r);

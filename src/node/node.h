@@ -7,6 +7,7 @@
 #pragma once
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/spin.h"
 #include "vocab/metrics.h"
 #include "vocab/settings.h"
 #include <stdatomic.h>
@@ -52,6 +53,11 @@ struct node {
     struct metrics_sum    baseline;   /* of "stats reset"; under baseline_lock */
     _Atomic int           baseline_lock;
     _Atomic(struct view *) view;      /* NULL: the node is alone.  See worker_turn() */
+    _Atomic uint64_t      upkeep_seen; /* number of the view that the upkeep thread uses */
+    _Atomic uint64_t      fence;      /* no version before the ring changed is greater: strays.h */
+    _Atomic uint64_t      fence_ring; /* ... to that of this ring_number */
+    struct spin           fence_lock; /* of the two above, for who writes them */
+    _Atomic uint64_t      swept;      /* ring_number for which strays were looked for */
     _Atomic int           request;    /* enum node_request */
     _Atomic int           accepting;  /* 1 while listeners accept */
     _Atomic int64_t       clock_shift; /* usec; debugtime: see node_time() */

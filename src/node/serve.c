@@ -3,6 +3,7 @@
 #include "node/answer.h"
 #include "node/execute.h"
 #include "node/pending.h"
+#include "node/strays.h"
 #include "proto/peer.h"
 
 #include <assert.h>
@@ -224,6 +225,9 @@ serve_command(struct answers *a, unsigned i, struct command *c, enum peer_value 
         return;
     }
     metric_add(&w->metrics, M_SERVED, 1);
+    if (c->op != OP_FLUSH_ALL) {
+        strays_check(w, c);
+    }
     switch (value) {
     case PEER_VALUE_NONE:
     case PEER_VALUE_HERE:

@@ -2,6 +2,7 @@
 #include "cluster/view.h"
 #include "node/peers.h"
 #include "node/pending.h"
+#include "node/strays.h"
 #include "node/watch.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -75,6 +76,7 @@ worker_adopt(struct worker *w)
         }
     }
     w->view = v;
+    strays_adopt(w);
     peers_view(w->peers, v, w->now);
     atomic_store_explicit(&w->view_seen, v->number, memory_order_release);
 }

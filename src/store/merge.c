@@ -112,3 +112,18 @@ store_merge(struct store_ctx *c, struct store_record *record)
     record->item = NULL;
     return ret;
 }
+
+bool
+store_expel(struct store_ctx *c, struct slice key, uint64_t hash, uint64_t newest)
+{
+    struct store_txn t;
+    bool ret;
+
+    store_lock(c, key, hash, &t);
+    ret = t.raw != NULL && item_load_version(t.raw) <= newest;
+    if (ret) {
+        store_forget(&t);
+    }
+    store_unlock(&t);
+    return ret;
+}

@@ -323,8 +323,7 @@ store_note_removed(struct store_ctx *c, uint64_t version)
     }
 }
 
-/* The highest version anybody has given out. */
-static uint64_t
+uint64_t
 store_last_version(struct store_ctx *c)
 {
     struct store *s = c->store;

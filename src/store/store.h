@@ -305,6 +305,14 @@ enum store_merged {
  */
 enum store_merged store_merge(struct store_ctx *c, struct store_record *record);
 
+/*
+ * Removes what is held under the key, a tombstone too, if its version is at most newest; leaves
+ * nothing behind: it belongs to another node.  True if there was such.
+ */
+bool store_expel(struct store_ctx *c, struct slice key, uint64_t hash, uint64_t newest);
+/* No version that this store has given so far is greater. */
+uint64_t store_last_version(struct store_ctx *c);
+
 /* -- everything at once --------------------------------------------------------------------------
  */
 

@@ -1,5 +1,6 @@
 #include "mesh.h"
 #include "cluster/view.h"
+#include "node/strays.h"
 #include "store/store.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,17 @@ node_id
 mesh_id(unsigned i)
 {
     return 1000 + 10 * (node_id)i;
+}
+
+/* The node lives by another view. */
+static void
+mesh_adopt(struct mesh *m, unsigned i, struct view *v)
+{
+    struct view *old = atomic_exchange(&m->node[i].node->view, v);
+
+    mesh_need(v != NULL, "no view");
+    worker_turn(m->node[i].worker, m->node[i].now);
+    view_free(old);
 }
 
 void
@@ -47,19 +59,25 @@ mesh_view(struct mesh *m, unsigned i, const bool in[MESH_MAX])
         member[k].state = MEMBER_ALIVE;
         memcpy(member[k].info.host, op.host, sizeof op.host);
     }
-    v = view_new(++m->view, mesh_id(i), member, m->count, ops);
-    mesh_need(v != NULL, "no view");
+    v = view_next(m->node[i].node->view, ++m->view, mesh_id(i), member, m->count, ops);
     ring_ops_free(ops);
-    if (m->node[i].node->view) {
-        const struct view *old = m->node[i].node->view;
+    mesh_adopt(m, i, v);
+}
 
-        atomic_store(&m->node[i].node->view, v);
-        worker_turn(m->node[i].worker, m->node[i].now);
-        view_free((struct view *)(uintptr_t)old);
-    } else {
-        atomic_store(&m->node[i].node->view, v);
-        worker_turn(m->node[i].worker, m->node[i].now);
+bool
+mesh_sweep(struct mesh *m, unsigned i)
+{
+    struct node *n = m->node[i].node;
+    struct view *v = n->view;
+    struct strays_walk walk = { 0 };
+
+    while (strays_step(n, v, m->node[i].worker->ctx, &walk, 8)) {
     }
+    if (n->swept != v->ring_number || !view_has_past(v)) {
+        return false;
+    }
+    mesh_adopt(m, i, view_swept(v, ++m->view));
+    return true;
 }
 
 void

@@ -427,3 +427,70 @@ Test(forward, a_long_pipeline)
     }
     end();
 }
+
+/* -- the ring changes ----------------------------------------------------------------------------- */
+
+static const bool all[MESH_MAX] = { true, true, true };
+static const bool only[MESH_MAX] = { true, false, false };
+
+static void
+everyone_sees(const bool in[MESH_MAX])
+{
+    for (unsigned i = 0; i < m.count; i++) {
+        mesh_view(&m, i, in);
+    }
+    mesh_pump(&m);
+}
+
+/* A key goes to another node, is written there, and comes back: the old value must not. */
+static void
+comes_back(bool sweep)
+{
+    begin(NULL);
+    everyone_sees(only);
+    says(keyed("set %n 0 0 3\r\nold\r\nset %o 0 0 3\r\nown\r\n"), "STORED\r\nSTORED\r\n");
+    everyone_sees(all);
+    if (sweep) {
+        cr_expect(mesh_sweep(&m, 0));
+        cr_expect(eq(i64, drive_metric(&m.node[0], M_CURR_ITEMS), 1));
+    }
+    says(keyed("get %n\r\nset %n 0 0 3\r\nnew\r\nget %o\r\n"),
+         keyed("END\r\nSTORED\r\nVALUE %o 0 3\r\nown\r\nEND\r\n"));
+    everyone_sees(only);
+    says(keyed("get %n\r\nget %o\r\n"), keyed("END\r\nVALUE %o 0 3\r\nown\r\nEND\r\n"));
+    says(keyed("set %n 0 0 4\r\nnext\r\nget %n\r\n"),
+         keyed("STORED\r\nVALUE %n 0 4\r\nnext\r\nEND\r\n"));
+    cr_expect(mesh_sweep(&m, 0));
+    cr_expect(not(mesh_sweep(&m, 0)));
+    says(keyed("get %n %o\r\n"),
+         keyed("VALUE %n 0 4\r\nnext\r\nVALUE %o 0 3\r\nown\r\nEND\r\n"));
+    end();
+}
+
+Test(forward, a_key_that_comes_back_is_not_old)
+{
+    comes_back(false);
+}
+
+Test(forward, a_key_that_comes_back_after_the_sweep)
+{
+    comes_back(true);
+}
+
+/* More changes than are kept: everything from before them is suspect. */
+Test(forward, many_changes)
+{
+    begin(NULL);
+    for (unsigned i = 0; i < VIEW_PAST_MAX; i++) {
+        everyone_sees(i % 2 == 0 ? only : all);
+    }
+    says(keyed("set %o 0 0 1\r\no\r\n"), "STORED\r\n");
+    for (unsigned i = 0; i < 3; i++) {
+        everyone_sees(i % 2 == 0 ? only : all);
+    }
+    says(keyed("get %o\r\nset %o 0 0 1\r\np\r\nget %o\r\n"),
+         keyed("END\r\nSTORED\r\nVALUE %o 0 1\r\np\r\nEND\r\n"));
+    cr_expect(mesh_sweep(&m, 0));
+    says(keyed("get %o\r\n"), keyed("VALUE %o 0 1\r\np\r\nEND\r\n"));
+    end();
+}
