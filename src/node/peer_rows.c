@@ -118,19 +118,23 @@ peer_rows_close(struct peer_rows *r, struct peer_row *row)
     spin_unlock(&r->lock);
 }
 
-void
+bool
 peer_rows_fault(struct peer_rows *r, node_id node, unsigned worker, enum peer_fault fault)
 {
+    bool is_new = false;
+
     assert(r && fault < PEER_FAULTS);
     spin_lock(&r->lock);
     for (uint64_t i = 0; i < r->rows; i++) {
         struct peer_row *row = row_at(r, i);
 
         if (row->open && row->node == node && row->worker == worker) {
+            is_new = peer_row_get(row, PEER_ROW_FAULT) != (int64_t)fault;
             peer_row_set(row, PEER_ROW_FAULT, fault);
         }
     }
     spin_unlock(&r->lock);
+    return is_new;
 }
 
 /*

@@ -72,9 +72,9 @@ struct peer_row *peer_rows_open(struct peer_rows *r, node_id node, unsigned work
 void peer_rows_close(struct peer_rows *r, struct peer_row *row);
 /*
  * Notes why a worker has no connection to a node, in its row; for who has not got that at hand.
- * Unknown ones are fine.  Any thread.
+ * True if it is not what was noted before.  Unknown ones are fine, and false.  Any thread.
  */
-void peer_rows_fault(struct peer_rows *r, node_id node, unsigned worker, enum peer_fault fault);
+bool peer_rows_fault(struct peer_rows *r, node_id node, unsigned worker, enum peer_fault fault);
 /*
  * Calls each() with a copy of every open row, without the registry's lock, which is taken for a few
  * rows at a time: what opens or closes meanwhile may be seen or not.  Any thread.

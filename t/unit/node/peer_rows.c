@@ -95,13 +95,14 @@ Test(peer_rows, a_fault_finds_its_row)
     struct peer_row *a = peer_rows_open(r, 1, 0, 0), *b = peer_rows_open(r, 1, 1, 0),
                     *c = peer_rows_open(r, 2, 1, 0);
 
-    peer_rows_fault(r, 1, 1, PEER_FAULT_REFUSED);
-    peer_rows_fault(r, 3, 1, PEER_FAULT_RESET); /* of nobody */
+    cr_expect(peer_rows_fault(r, 1, 1, PEER_FAULT_REFUSED));
+    cr_expect(not(peer_rows_fault(r, 1, 1, PEER_FAULT_REFUSED)), "it is the same");
+    cr_expect(not(peer_rows_fault(r, 3, 1, PEER_FAULT_RESET)), "of nobody");
     cr_expect(eq(i64, peer_row_get(a, PEER_ROW_FAULT), PEER_FAULT_NONE));
     cr_expect(eq(i64, peer_row_get(b, PEER_ROW_FAULT), PEER_FAULT_REFUSED));
     cr_expect(eq(i64, peer_row_get(c, PEER_ROW_FAULT), PEER_FAULT_NONE));
     peer_rows_close(r, b);
-    peer_rows_fault(r, 1, 1, PEER_FAULT_RESET);
+    cr_expect(not(peer_rows_fault(r, 1, 1, PEER_FAULT_RESET)));
     cr_expect(eq(i64, peer_row_get(b, PEER_ROW_FAULT), PEER_FAULT_REFUSED), "it is closed");
     peer_rows_free(r);
 }
