@@ -204,8 +204,10 @@ client_free(struct node *n, struct client *c)
 
 /* -- all of them --------------------------------------------------------------------------- */
 
-/* Closes who has been silent for too long; in the middle of a value, or of waiting for another node,
- * nobody is silent. */
+/*
+ * Closes who has been silent for too long; in the middle of a value, or while waiting for another
+ * node, nobody is silent.
+ */
 static void
 clients_on_sweep(struct ev_loop *ev, struct ev_timer *w, int events)
 {

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "daemon/clients.h"
+#include "daemon/links.h"
 #include "daemon/udp.h"
 #include "daemon/verbose.h"
 #include "net/mailbox.h"
@@ -28,6 +29,7 @@ struct thread {
     struct loop     loop;
     struct mailbox  mailbox;
     struct clients  clients;
+    struct links    links; /* to the other nodes */
     struct udp_desk udp;
     struct ev_timer deadline; /* of draining */
     pthread_t       id;
@@ -88,6 +90,15 @@ thread_drain(struct thread *t)
     }
 }
 
+/* Does what main wishes, as far as it goes by now. */
+static void
+thread_obey(struct thread *t)
+{
+    if (atomic_load_explicit(&t->wish, memory_order_acquire) == WISH_DRAIN) {
+        thread_drain(t);
+    }
+}
+
 /* The first thread writes what clients say into the log. */
 static void
 thread_verbose(struct thread *t)
@@ -111,6 +122,9 @@ thread_turn_end(void *arg)
     if (t->worker->watching != NULL) {
         clients_feed(&t->clients);
     }
+    thread_obey(t); /* in front of the links: clients that are drained may have asked by them */
+    links_turn_end(&t->links);
+    thread_obey(t);
     workers_wake(t->all, watches_take_ready(n->watches));
 
     if (verbosity != t->verbosity) {
@@ -122,9 +136,6 @@ thread_turn_end(void *arg)
     if (atomic_load_explicit(&n->request, memory_order_relaxed) != NODE_REQUEST_NONE ||
         store_is_asked(n->store)) {
         t->all->config.requested(t->all->config.arg);
-    }
-    if (atomic_load_explicit(&t->wish, memory_order_acquire) == WISH_DRAIN) {
-        thread_drain(t);
     }
 }
 
@@ -155,6 +166,7 @@ thread_main(void *arg)
     loop_run(&t->loop);
     ev_timer_stop(t->loop.ev, &t->deadline);
     clients_fini(&t->clients);
+    links_fini(&t->links);
     verbose_end(&t->verbose);
     udp_stop(&t->udp);
     panic_thread_stop();
@@ -162,6 +174,20 @@ thread_main(void *arg)
 }
 
 /* -- in main ------------------------------------------------------------------------------- */
+
+static void
+thread_init_links(struct thread *t)
+{
+    struct links_config config = {
+        .worker = t->worker,
+        .loop = &t->loop,
+        .push = clients_push,
+        .evidence = t->all->config.evidence,
+        .arg = t->all->config.arg,
+    };
+
+    links_init(&t->links, &config);
+}
 
 static err_t
 thread_init(struct thread *t, struct workers *all)
@@ -183,6 +209,7 @@ thread_init(struct thread *t, struct workers *all)
     }
     thread_verbose(t); /* now: the first thread to run need not be the one that logs */
     clients_init(&t->clients, t->worker, &t->loop, all->config.left, all->config.arg);
+    thread_init_links(t);
     ev_timer_init(&t->deadline, thread_on_deadline, WORKERS_GRACE_SECONDS, 0.);
     t->deadline.data = t;
     e = udp_start(&t->udp, all->config.udp, t->worker, &t->loop);

@@ -1,10 +1,12 @@
 /*
- * workers.h - the threads that serve clients: one loop, one node worker and its clients each.
+ * workers.h - the threads that serve clients: one loop, one node worker, its clients and its links
+ * to other nodes each.
  *
  * Main thread, except where said.
  */
 #pragma once
 #include "base/err.h"
+#include "vocab/cluster.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,11 +19,14 @@ struct workers_config {
     struct node *node;
     unsigned     count; /* 1..NODE_WORKERS_MAX */
     struct udp  *udp;   /* its sockets are taken */
-    /* A connection is gone.  Called in a worker's thread. */
+    /* A client is gone.  Called in a worker's thread. */
     void (*left)(void *arg);
     /* node->request is set: look at it.  Called in a worker's thread, after its turn. */
     void (*requested)(void *arg);
-    void        *arg;
+    /* A data link heard of another node (on), or gave it up.  Called in a worker's thread; may be
+     * NULL. */
+    void (*evidence)(void *arg, node_id id, bool on);
+    void        *arg;   /* of all three */
 };
 
 /* Makes and starts them, named mp-worker-0 and so on; all signals are blocked there.  Gives. */
@@ -41,7 +46,7 @@ void workers_wake(struct workers *w, uint64_t set);
 
 /*
  * Ends the threads and closes all connections.  Gracefully: what has arrived is
- * answered first, for at most WORKERS_GRACE_SECONDS.  Frees.  NULL is fine.
+ * answered first, also by other nodes, for at most WORKERS_GRACE_SECONDS.  Frees.  NULL is fine.
  */
 #define WORKERS_GRACE_SECONDS 5
 void workers_stop(struct workers *w, bool graceful);
