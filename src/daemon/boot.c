@@ -154,6 +154,12 @@ boot_on_gone(void *arg)
     loop_stop(&((struct boot *)arg)->loop);
 }
 
+static void
+boot_on_evidence(void *arg, node_id id, bool on)
+{
+    gossip_evidence(((struct boot *)arg)->gossip, id, on);
+}
+
 /* -- up ------------------------------------------------------------------------------------ */
 
 static int
@@ -322,6 +328,7 @@ boot_start(struct boot *b)
         .udp = &b->udp,
         .left = boot_on_left,
         .requested = boot_on_request,
+        .evidence = boot_on_evidence,
         .arg = b,
     };
     struct err_detail d = { "" };
