@@ -425,3 +425,708 @@ Test(swim, a_death_is_known_to_all_and_soon)
     }
     world_end();
 }
+
+/* In memberlist's terms: two packets in each interval, ping and ack, however many members. */
+Test(swim, an_idle_cluster_only_pings)
+{
+    size_t sent = 0;
+
+    cluster_begin(12, 3);
+    world_run(world.now + 300 * SEC);
+    for (int i = 0; i < 12; i++) {
+        sent += world.sent[i];
+    }
+    cr_expect(sent > 12 * 300 * 4 * 99 / 100 && sent < 12 * 300 * 4 * 101 / 100, "%zu datagrams",
+              sent);
+    cr_expect(eq(sz, noted_count(SWIM_SUSPECTED), 0));
+    cr_expect(world.packet_max <= GOSSIP_PACKET_MAX);
+    world_end();
+}
+
+/* -- suspicion --------------------------------------------------------------------------------- */
+
+/* Nobody dies of a short silence: it hears that it is suspected, and says that it lives. */
+Test(swim, a_suspect_refutes_with_a_greater_incarnation)
+{
+    struct swim_member m;
+
+    cluster_begin(5, 4);
+    for (int i = 0; i < 5; i++) {
+        world.cut[i][2] = world.cut_tcp[i][2] = i != 2;
+    }
+    world_run(world.now + 1500 * MSEC);
+    cr_expect(noted(-1, SWIM_SUSPECTED, 2) != 0);
+    memset(world.cut, 0, sizeof world.cut);
+    memset(world.cut_tcp, 0, sizeof world.cut_tcp);
+    world_run(world.now + 30 * SEC);
+    cr_expect(noted(2, SWIM_ACCUSED, 2) != 0);
+    cr_expect(eq(sz, noted_count(SWIM_DIED), 0));
+    cr_expect(eq(sz, noted_count(SWIM_SUSPECTED), noted_count(SWIM_REFUTED)));
+    for (int i = 0; i < 5; i++) {
+        cr_assert(swim_member_find(world.node[i], id_of(2), &m));
+        cr_expect(eq(int, m.state, MEMBER_ALIVE));
+        cr_expect(m.info->incarnation > 1000, "node %d", i);
+        cr_expect(eq(u64, swim_digest(world.node[i]), swim_digest(world.node[0])));
+    }
+    world_end();
+}
+
+/* UDP that is blocked both ways to one node is not its death while TCP works. */
+Test(swim, tcp_answers_for_udp)
+{
+    cluster_begin(5, 5);
+    for (int i = 0; i < 5; i++) {
+        world.cut[i][2] = world.cut[2][i] = i != 2;
+    }
+    world_run(world.now + 60 * SEC);
+    cr_expect(eq(sz, noted_count(SWIM_SUSPECTED), 0));
+    world_end();
+}
+
+/* A way that is cut between two only: the others vouch for them. */
+Test(swim, others_ping_for_one)
+{
+    world_begin(6);
+    world.config.no_tcp = true;
+    world.config.seed = 0;
+    for (int i = 0; i < 6; i++) {
+        node_start(i, 1000);
+        if (i > 0) {
+            node_seed(i, 0);
+        }
+    }
+    world_run(world.now + 20 * SEC);
+    world.cut[1][2] = world.cut[2][1] = true;
+    world_run(world.now + 120 * SEC);
+    cr_expect(eq(sz, noted_count(SWIM_SUSPECTED), 0));
+    cr_expect(world.sent_kind[1][GOSSIP_PING_REQ] > 0);
+    world_end();
+}
+
+/* -- one node by hand -------------------------------------------------------------------------- */
+
+/* Feeds node 0 a message from another, as a datagram. */
+static void
+feed(int from, struct gossip_message m)
+{
+    messages_step(0, SWIM_PACKET, from, &m, 1);
+}
+
+static void
+feed_alive(int node, uint64_t incarnation)
+{
+    struct member_info info = info_of(node, incarnation);
+
+    feed(node, (struct gossip_message){ .kind = GOSSIP_ALIVE, .info = &info });
+}
+
+/* Node 0, which believes that others are there; nobody is. */
+static void
+alone_begin(int others, uint64_t seed)
+{
+    world_begin(seed);
+    node_start(0, 1000);
+    for (int i = 1; i <= others; i++) {
+        feed_alive(i, 1000);
+    }
+}
+
+/* The first flight of a kind to a node; NULL: there is none. */
+static const struct gossip_message *
+flying(enum gossip_kind kind, int to)
+{
+    for (size_t i = 0; i < world.flights; i++) {
+        for (size_t k = 0; k < world.flight[i].count; k++) {
+            if (world.flight[i].kind == DATAGRAM && world.flight[i].to == to &&
+                world.flight[i].message[k].kind == kind) {
+                return &world.flight[i].message[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void
+flights_forget(void)
+{
+    while (world.flights > 0) {
+        flight_land(0);
+    }
+}
+
+/* Goes on as far as that node 0 sends such a message to anybody; returns when. */
+static const struct gossip_message *
+run_to(enum gossip_kind kind, int *to)
+{
+    static const struct swim_event tick = { .kind = SWIM_TICK };
+
+    for (int i = 0; i < 1000; i++) {
+        for (*to = 1; *to < NODES; ++*to) {
+            const struct gossip_message *m = flying(kind, *to);
+
+            if (m != NULL) {
+                return m;
+            }
+        }
+        flights_forget();
+        world.now = world.wake[0];
+        node_step(0, &tick);
+    }
+    cr_assert(false, "no such message");
+    return NULL;
+}
+
+/*
+ * A helper's nack is sent after 0.8 of the time-out, so that it is there before the asker gives up:
+ * 1 - 0.4 of an interval are left for the two.
+ */
+Test(swim, a_helper_says_in_time_that_it_has_no_answer_either)
+{
+    struct gossip_message ask = { .kind = GOSSIP_PING_REQ, .seq = 77, .id = id_of(2),
+                                  .addr = addr_of(2) };
+    const struct gossip_message *m;
+    usec_t asked;
+    int    to;
+
+    alone_begin(2, 7);
+    flights_forget();
+    asked = world.now;
+    feed(1, ask);
+    m = flying(GOSSIP_PING, 2);
+    cr_assert(m != NULL && m->seq != 77 && m->id == id_of(2));
+    m = run_to(GOSSIP_NACK, &to);
+    cr_expect(eq(int, to, 1));
+    cr_expect(eq(u32, m->seq, 77));
+    cr_expect(eq(i64, world.now - asked, world.config.probe_timeout * 4 / 5));
+    world_end();
+}
+
+/* An answer is passed on, and then there is no nack. */
+Test(swim, a_helper_passes_the_answer_on)
+{
+    struct gossip_message ask = { .kind = GOSSIP_PING_REQ, .seq = 77, .id = id_of(2),
+                                  .addr = addr_of(2) };
+    uint32_t seq;
+
+    alone_begin(2, 8);
+    flights_forget();
+    feed(1, ask);
+    seq = flying(GOSSIP_PING, 2)->seq;
+    flights_forget();
+    feed(2, (struct gossip_message){ .kind = GOSSIP_ACK, .seq = seq });
+    cr_assert(flying(GOSSIP_ACK, 1) != NULL);
+    cr_expect(eq(u32, flying(GOSSIP_ACK, 1)->seq, 77));
+    for (usec_t end = world.now + SEC; world.now < end; world.now += 10 * MSEC) {
+        node_step(0, &(struct swim_event){ .kind = SWIM_TICK });
+        cr_expect(flying(GOSSIP_NACK, 1) == NULL);
+    }
+    flights_forget();
+    messages_step(0, SWIM_PACKET, 9, &ask, 1);
+    cr_expect(flying(GOSSIP_PING, 2) == NULL, "not for strangers");
+    world_end();
+}
+
+/* Who is pinged while it is suspected hears so in the same datagram. */
+Test(swim, a_suspect_is_told_first)
+{
+    const struct gossip_message *m;
+    int to;
+
+    alone_begin(1, 9);
+    feed(3, (struct gossip_message){ .kind = GOSSIP_SUSPECT, .id = id_of(1), .incarnation = 1000,
+                                     .from = id_of(3) });
+    flights_forget();
+    m = run_to(GOSSIP_PING, &to);
+    cr_assert(eq(int, to, 1));
+    cr_expect(eq(int, m[1].kind, GOSSIP_SUSPECT));
+    cr_expect(eq(u64, m[1].id, id_of(1)));
+    cr_expect(eq(u64, m[1].incarnation, 1000));
+    feed(1, (struct gossip_message){ .kind = GOSSIP_PING, .id = id_of(0), .seq = 5 });
+    m = flying(GOSSIP_ACK, 1);
+    cr_assert(m != NULL);
+    cr_expect(eq(int, m[1].kind, GOSSIP_SUSPECT), "and when it asks itself");
+    world_end();
+}
+
+/* Who refutes says so in the answer to the ping that brought the accusation. */
+Test(swim, a_refutation_goes_with_the_answer)
+{
+    const struct gossip_message accused[] = {
+        { .kind = GOSSIP_PING, .id = id_of(0), .seq = 5 },
+        { .kind = GOSSIP_SUSPECT, .id = id_of(0), .incarnation = 1007, .from = id_of(1) },
+    };
+    const struct gossip_message *m;
+
+    alone_begin(1, 10);
+    flights_forget();
+    messages_step(0, SWIM_PACKET, 1, accused, 2);
+    m = flying(GOSSIP_ALIVE, 1);
+    cr_assert(m != NULL);
+    cr_expect(eq(u64, m->info->incarnation, 1008));
+    cr_expect(eq(u64, m->info->id, id_of(0)));
+    cr_expect(eq(uint, swim_awareness(world.node[0]), 1));
+    cr_expect(noted(0, SWIM_ACCUSED, 0) != 0);
+    world_end();
+}
+
+/* An incarnation that could not be topped any more is not believed, of whomever it is said. */
+Test(swim, absurd_incarnations_are_not_believed)
+{
+    struct swim_member m;
+
+    alone_begin(1, 11);
+    for (int i = 0; i < 2; i++) {
+        feed(1, (struct gossip_message){ .kind = i ? GOSSIP_SUSPECT : GOSSIP_DEAD, .id = id_of(0),
+                                         .incarnation = UINT64_MAX, .from = id_of(5) });
+        feed(1, (struct gossip_message){ .kind = i ? GOSSIP_SUSPECT : GOSSIP_DEAD, .id = id_of(1),
+                                         .incarnation = UINT64_MAX, .from = id_of(5) });
+    }
+    cr_assert(swim_member_at(world.node[0], 0, &m));
+    cr_expect(eq(u64, m.info->incarnation, 1000));
+    cr_expect(eq(int, held(0, 1), MEMBER_ALIVE));
+    world_end();
+}
+
+/* -- awareness --------------------------------------------------------------------------------- */
+
+/* Probes that fail without any nack from helpers make a node slower, and answers quicker again. */
+Test(swim, a_node_whose_helpers_are_silent_blames_itself)
+{
+    usec_t before;
+    int    to;
+
+    alone_begin(10, 12);
+    (void)run_to(GOSSIP_PING, &to);
+    for (int i = 0; swim_awareness(world.node[0]) < SWIM_AWARENESS_MAX; i++) {
+        flights_forget();
+        world.now = world.wake[0];
+        node_step(0, &(struct swim_event){ .kind = SWIM_TICK });
+        cr_assert(i < 1000, "awareness is %u", swim_awareness(world.node[0]));
+    }
+    cr_expect(swim_doubts_itself(world.node[0]));
+    flights_forget();
+    (void)run_to(GOSSIP_PING, &to);
+    before = world.now;
+    (void)run_to(GOSSIP_PING_REQ, &to);
+    cr_expect(eq(i64, world.now - before, world.config.probe_timeout * 8));
+    world_run(world.now + 300 * SEC);
+    cr_expect(eq(sz, noted_count(SWIM_DIED), 0), "it may be the one that is cut off");
+    world_end();
+}
+
+/* Of two, nobody can confirm: the one buries the other. */
+Test(swim, of_two_one_may_judge_alone)
+{
+    cluster_begin(2, 13);
+    node_kill(1);
+    world_run(world.now + 10 * SEC);
+    cr_expect(eq(int, held(0, 1), MEMBER_DEAD));
+    world_run(world.now + 60 * SEC);
+    cr_expect(zero(uint, swim_awareness(world.node[0])), "nothing speaks against it any more");
+    cluster_begin(3, 14);
+    node_kill(1);
+    node_kill(2);
+    world_run(world.now + 30 * SEC);
+    cr_expect(eq(int, held(0, 1), MEMBER_DEAD));
+    cr_expect(eq(int, held(0, 2), MEMBER_DEAD));
+    world_end();
+}
+
+/* A node that was stopped knows nothing about the time between, and condemns nobody for it. */
+Test(swim, who_slept_does_not_blame_the_others)
+{
+    cluster_begin(6, 15);
+    for (int turn = 0; turn < 20; turn++) {
+        world.stopped[3] = true;
+        world_run(world.now + 1500 * MSEC);
+        world.stopped[3] = false;
+        world_run(world.now + 5 * SEC);
+    }
+    cr_expect(eq(sz, noted_count(SWIM_DIED), 0));
+    for (size_t i = 0; i < world.notes; i++) {
+        cr_expect(world.note[i].change.kind != SWIM_SUSPECTED || world.note[i].change.id == id_of(3),
+                  "%d suspects %d", world.note[i].node, (int)world.note[i].change.id - 0x1000);
+    }
+    world_end();
+}
+
+/* -- data links -------------------------------------------------------------------------------- */
+
+/* Who talks to us anyway is asked only every fourth time. */
+Test(swim, who_is_heard_is_probed_less)
+{
+    size_t pings;
+
+    cluster_begin(2, 16);
+    for (usec_t end = world.now + 100 * SEC; world.now < end;) {
+        node_step(0, &(struct swim_event){ .kind = SWIM_HEARD, .id = id_of(1) });
+        world_run(world.now + 100 * MSEC);
+    }
+    pings = world.sent_kind[0][GOSSIP_PING];
+    cr_expect(pings >= 45 && pings <= 55, "%zu pings in 200 intervals", pings);
+    cr_expect(world.sent_kind[1][GOSSIP_PING] >= 195);
+    world_end();
+}
+
+Test(swim, a_doubt_is_looked_into_at_once)
+{
+    usec_t begin;
+
+    cluster_begin(10, 17);
+    begin = world.now;
+    node_kill(4);
+    node_step(0, &(struct swim_event){ .kind = SWIM_DOUBT, .id = id_of(4) });
+    node_step(0, &(struct swim_event){ .kind = SWIM_DOUBT, .id = id_of(4) });
+    cr_expect(flying(GOSSIP_PING, 4) != NULL);
+    world_run(begin + 4 * SEC);
+    cr_expect(noted(0, SWIM_SUSPECTED, 4) <= begin + world.config.probe_interval);
+    cr_expect(noted(0, SWIM_SUSPECTED, 4) != 0);
+    world_end();
+}
+
+/* -- coming back ------------------------------------------------------------------------------- */
+
+/* A node that is killed and started at once is the same member; nobody waits for its death. */
+Test(swim, a_new_run_replaces_the_old)
+{
+    struct swim_member m;
+
+    cluster_begin(5, 18);
+    node_kill(2);
+    node_start(2, 1031);
+    node_seed(2, 0);
+    world_run(world.now + 5 * SEC);
+    cr_expect(eq(sz, noted_count(SWIM_DIED), 0));
+    cr_expect(eq(sz, noted_count(SWIM_CONFLICT), 0));
+    for (int i = 0; i < 5; i++) {
+        cr_assert(swim_member_find(world.node[i], id_of(2), &m));
+        cr_expect(eq(u64, m.info->nonce, world.self[2].nonce), "node %d", i);
+        cr_expect(eq(int, m.state, MEMBER_ALIVE));
+    }
+    world_end();
+}
+
+/* The same if the clock went back meanwhile: it hears of its former life and tops it. */
+Test(swim, a_new_run_with_an_earlier_clock_replaces_the_old)
+{
+    struct swim_member m;
+
+    cluster_begin(5, 19);
+    node_kill(2);
+    world_run(world.now + 20 * SEC);
+    node_start(2, 900);
+    node_seed(2, 0);
+    world_run(world.now + 10 * SEC);
+    for (int i = 0; i < 5; i++) {
+        cr_assert(swim_member_find(world.node[i], id_of(2), &m));
+        cr_expect(eq(u64, m.info->nonce, world.self[2].nonce), "node %d", i);
+        cr_expect(eq(int, m.state, MEMBER_ALIVE), "node %d", i);
+    }
+    cr_expect(noted(0, SWIM_RETURNED, 2) != 0);
+    world_end();
+}
+
+Test(swim, who_leaves_has_left_and_is_not_looked_for)
+{
+    size_t synced;
+
+    cluster_begin(5, 20);
+    node_step(2, &(struct swim_event){ .kind = SWIM_LEAVE });
+    world_run(world.now + SEC);
+    node_kill(2);
+    world_run(world.now + 30 * SEC);
+    for (int i = 0; i < 5; i++) {
+        if (i != 2) {
+            cr_expect(eq(int, held(i, 2), MEMBER_LEFT), "node %d", i);
+            cr_expect(eq(sz, swim_alive(world.node[i]), 4));
+        }
+    }
+    cr_expect(eq(sz, noted_count(SWIM_LEFT), 4));
+    cr_expect(eq(sz, noted_count(SWIM_SUSPECTED) + noted_count(SWIM_DIED), 0));
+    synced = world.synced;
+    world_run(world.now + 150 * SEC);
+    cr_expect(world.synced <= synced + 4 * 11, "push/pull alone: %zu", world.synced - synced);
+    node_start(2, 1200);
+    node_seed(2, 0);
+    world_run(world.now + 5 * SEC);
+    cr_expect(eq(int, held(4, 2), MEMBER_ALIVE), "and may return");
+    world_end();
+}
+
+/* After a night apart, each half holds the other for dead and nobody sends it anything: still they
+ * meet again, without anybody's help. */
+Test(swim, two_halves_meet_again)
+{
+    usec_t healed;
+
+    cluster_begin(10, 21);
+    for (int i = 0; i < 10; i++) {
+        for (int k = 0; k < 10; k++) {
+            world.cut[i][k] = world.cut_tcp[i][k] = (i < 5) != (k < 5);
+        }
+    }
+    world_run(world.now + 600 * SEC);
+    for (int i = 0; i < 10; i++) {
+        cr_expect(eq(sz, swim_alive(world.node[i]), 5), "node %d", i);
+    }
+    memset(world.cut, 0, sizeof world.cut);
+    memset(world.cut_tcp, 0, sizeof world.cut_tcp);
+    healed = world.now;
+    world.notes = 0;
+    world_run(healed + 60 * SEC);
+    for (int i = 0; i < 10; i++) {
+        cr_expect(eq(sz, swim_alive(world.node[i]), 10), "node %d", i);
+        cr_expect(eq(u64, swim_digest(world.node[i]), swim_digest(world.node[0])));
+    }
+    cr_expect(eq(sz, noted_count(SWIM_RETURNED), 50));
+    cr_expect(eq(sz, noted_count(SWIM_DIED), 0), "nobody dies of the news");
+    world_end();
+}
+
+/* One alone finds the others whenever they appear, at places where nobody was before. */
+Test(swim, a_seed_may_come_late)
+{
+    world_begin(22);
+    node_start(1, 1000);
+    node_seed(1, 0);
+    node_seed(1, 2);
+    world_run(world.now + 3600 * SEC);
+    cr_expect(world.synced > 300 && world.synced < 1000, "%zu", world.synced);
+    node_start(0, 2000);
+    world_run(world.now + 16 * SEC);
+    cr_expect(eq(sz, swim_alive(world.node[0]), 2));
+    node_step(1, &(struct swim_event){ .kind = SWIM_SEEDS_FORGET });
+    node_seed(1, 0);
+    world.synced = 0;
+    world_run(world.now + 600 * SEC);
+    cr_expect(world.synced <= 2 * 41, "the forgotten one is not asked: %zu", world.synced);
+    world_end();
+}
+
+/* In the end the dead are forgotten. */
+Test(swim, nobody_is_looked_for_for_ever)
+{
+    struct swim_member m;
+
+    world_begin(23);
+    world.config.remember = 600 * SEC;
+    for (int i = 0; i < 4; i++) {
+        node_start(i, 1000);
+        if (i > 0) {
+            node_seed(i, 0);
+        }
+    }
+    world_run(world.now + 20 * SEC);
+    node_kill(2);
+    world_run(world.now + 500 * SEC);
+    cr_expect(eq(int, held(0, 2), MEMBER_DEAD));
+    world_run(world.now + 120 * SEC);
+    for (int i = 0; i < 4; i++) {
+        cr_expect(i == 2 || !swim_member_find(world.node[i], id_of(2), &m));
+        cr_expect(i == 2 || noted(i, SWIM_FORGOTTEN, 2) != 0);
+    }
+    cr_expect(eq(sz, swim_alive(world.node[0]), 3));
+    world_run(world.now + 120 * SEC);
+    cr_expect(eq(int, held(0, 3), MEMBER_ALIVE));
+    world_end();
+}
+
+/* -- whose name it is -------------------------------------------------------------------------- */
+
+/* A second node with the id of node 1: at another place, of a later run. */
+static struct member_info
+twin_of_1(void)
+{
+    struct member_info info = info_of(1, 1500);
+
+    info.addr = addr_of(9);
+    return info;
+}
+
+Test(swim, the_later_of_two_with_one_id_is_not_believed)
+{
+    struct member_info twin = twin_of_1();
+    struct gossip_message m = { .kind = GOSSIP_ALIVE, .info = &twin };
+    struct swim_member is;
+
+    alone_begin(2, 24);
+    for (int i = 0; i < 3; i++) {
+        feed(2, m);
+    }
+    cr_assert(swim_member_find(world.node[0], id_of(1), &is));
+    cr_expect(eq(u64, is.info->incarnation, 1000));
+    cr_expect(eq(sz, noted_count(SWIM_CONFLICT), 1), "told once");
+    cr_expect(eq(int, node_at(&world.note[world.notes - 1].change.addr), 9));
+    feed(2, (struct gossip_message){ .kind = GOSSIP_DEAD, .id = id_of(1), .incarnation = 1000,
+                                     .from = id_of(2) });
+    world.now += 4 * SEC;
+    feed(2, m);
+    cr_expect(eq(int, held(0, 1), MEMBER_DEAD), "the earlier may come back");
+    world.now += SEC;
+    feed(2, m);
+    cr_assert(swim_member_find(world.node[0], id_of(1), &is));
+    cr_expect(eq(int, is.state, MEMBER_ALIVE));
+    cr_expect(eq(u64, is.info->nonce, twin.nonce));
+    feed_alive(1, 1000);
+    cr_assert(swim_member_find(world.node[0], id_of(1), &is));
+    cr_expect(eq(u64, is.info->nonce, twin.nonce), "old news");
+    world_end();
+}
+
+/* A container that is killed and gets another address: it waits for its death and is back. */
+Test(swim, an_id_moves_to_another_address)
+{
+    struct member_info moved = info_of(2, 1040);
+    struct swim_member m;
+
+    cluster_begin(5, 25);
+    node_kill(2);
+    /* Node 9's place, with the id of node 2: the world knows nodes by their place. */
+    moved.addr = addr_of(9);
+    world.config.self = moved;
+    world.node[9] = swim_new(&world.config, world.now);
+    world.wake[9] = world.now;
+    node_seed(9, 0);
+    world_run(world.now + 40 * SEC);
+    for (int i = 0; i < 5; i++) {
+        if (i != 2) {
+            cr_assert(swim_member_find(world.node[i], id_of(2), &m));
+            cr_expect(eq(int, m.state, MEMBER_ALIVE), "node %d", i);
+            cr_expect(eq(int, node_at(&m.info->addr), 9), "node %d", i);
+        }
+    }
+    cr_expect(noted_count(SWIM_CONFLICT) > 0);
+    world_end();
+}
+
+/* The earlier of two tops the later, so that all will believe it; the later does not. */
+Test(swim, the_earlier_of_two_defends_its_name)
+{
+    struct member_info other = info_of(0, 1500);
+    struct gossip_message m = { .kind = GOSSIP_ALIVE, .info = &other };
+    struct swim_member self;
+
+    alone_begin(2, 26);
+    other.addr = addr_of(9);
+    feed(2, m);
+    cr_assert(swim_member_at(world.node[0], 0, &self));
+    cr_expect(eq(u64, self.info->incarnation, 1501));
+    other.nonce = 7;
+    other.incarnation = 1600;
+    world.now += 20 * SEC;
+    feed(2, m);
+    cr_assert(swim_member_at(world.node[0], 0, &self));
+    cr_expect(eq(u64, self.info->incarnation, 1501));
+    cr_expect(eq(sz, noted_count(SWIM_CONFLICT), 2));
+    world_end();
+}
+
+/* -- bounds ------------------------------------------------------------------------------------ */
+
+Test(swim, a_full_roster_refuses)
+{
+    struct member_info *info = calloc(CLUSTER_MEMBERS_MAX, sizeof *info);
+    struct gossip_message *m = calloc(CLUSTER_MEMBERS_MAX, sizeof *m);
+    struct swim_event ev = { .kind = SWIM_STATE, .from = id_of(1), .message = m,
+                             .count = CLUSTER_MEMBERS_MAX };
+    struct swim_out out;
+
+    world_begin(27);
+    node_start(0, 1000);
+    for (size_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
+        info[i] = info_of(1, 1000);
+        info[i].id = 0x100000 + i;
+        m[i] = (struct gossip_message){ .kind = GOSSIP_ALIVE, .info = &info[i] };
+    }
+    cr_assert(zero(int, swim_step(world.node[0], &ev, world.now, &out)));
+    cr_expect(eq(sz, out.change_count, CLUSTER_MEMBERS_MAX));
+    cr_expect(eq(int, out.change[CLUSTER_MEMBERS_MAX - 1].kind, SWIM_REFUSED));
+    cr_expect(eq(sz, swim_alive(world.node[0]), CLUSTER_MEMBERS_MAX));
+    m[0] = (struct gossip_message){ .kind = GOSSIP_DEAD, .id = info[5].id, .from = id_of(1),
+                                    .incarnation = 1000 };
+    m[1] = m[CLUSTER_MEMBERS_MAX - 1];
+    ev = (struct swim_event){ .kind = SWIM_PACKET, .from = id_of(1), .message = m, .count = 1 };
+    cr_assert(zero(int, swim_step(world.node[0], &ev, world.now, &out)));
+    cr_expect(eq(sz, swim_alive(world.node[0]), CLUSTER_MEMBERS_MAX - 1));
+    ev.message = &m[1];
+    cr_assert(zero(int, swim_step(world.node[0], &ev, world.now, &out)));
+    cr_expect(eq(sz, swim_alive(world.node[0]), CLUSTER_MEMBERS_MAX), "the dead make room");
+    world_end();
+    free(info);
+    free(m);
+}
+
+/* A datagram full of pings is not answered with a flood. */
+Test(swim, answers_of_one_step_are_bounded)
+{
+    struct gossip_message m[200];
+
+    alone_begin(1, 28);
+    flights_forget();
+    for (size_t i = 0; i < 200; i++) {
+        m[i] = (struct gossip_message){ .kind = GOSSIP_PING, .id = id_of(0), .seq = (uint32_t)i };
+    }
+    messages_step(0, SWIM_PACKET, 1, m, 200);
+    cr_expect(world.flights <= 64, "%zu", world.flights);
+    world_end();
+}
+
+/* What is not about members travels with the rumours, to everybody. */
+Test(swim, facts_about_the_ring_spread)
+{
+    struct gossip_message m = { .kind = GOSSIP_RING,
+                                .op = { .kind = RING_OP_MEMBER, .node = 5, .host = "a" } };
+    bool   heard[10] = { false };
+    size_t told = 0;
+
+    cluster_begin(10, 29);
+    cr_assert(zero(int, swim_spread(world.node[0], &m)));
+    node_step(0, &(struct swim_event){ .kind = SWIM_TICK });
+    for (usec_t end = world.now + 2 * SEC; world.now < end;) {
+        world_run(world.now + MSEC / 10);
+        for (size_t i = 0; i < world.flights; i++) {
+            for (size_t k = 0; k < world.flight[i].count; k++) {
+                if (world.flight[i].message[k].kind == GOSSIP_RING && world.flight[i].from == 0) {
+                    heard[world.flight[i].to] = true;
+                    cr_expect(eq(u64, world.flight[i].message[k].op.node, 5));
+                }
+            }
+        }
+    }
+    for (int i = 1; i < 10; i++) {
+        told += heard[i];
+    }
+    cr_expect(told >= 3, "%zu", told); /* those that heard it tell it on by their own swim_spread() */
+    cr_expect(eq(sz, world.sent_kind[0][GOSSIP_RING], 8));
+    world_end();
+}
+
+/* Even with a fifth of all datagrams lost, nobody is buried. */
+Test(swim, loss_kills_nobody)
+{
+    cluster_begin(10, 30);
+    world.lost_percent = 20;
+    world_run(world.now + 600 * SEC);
+    cr_expect(eq(sz, noted_count(SWIM_DIED), 0));
+    world_end();
+}
+
+/* What a node says of itself reaches all. */
+Test(swim, a_change_reaches_all)
+{
+    struct member_info info = info_of(3, 0);
+    struct swim_member m;
+
+    cluster_begin(8, 31);
+    info.phase = PHASE_DRAINING;
+    info.weight = 0;
+    node_step(3, &(struct swim_event){ .kind = SWIM_INFO, .info = &info });
+    world_run(world.now + 2 * SEC);
+    for (int i = 0; i < 8; i++) {
+        cr_assert(swim_member_find(world.node[i], id_of(3), &m));
+        cr_expect(eq(int, m.info->phase, PHASE_DRAINING), "node %d", i);
+        cr_expect(eq(u64, m.info->incarnation, 1001), "node %d", i);
+    }
+    cr_expect(eq(sz, noted_count(SWIM_CHANGED), 7));
+    world_end();
+}
