@@ -199,13 +199,14 @@ rumours_add(struct swim *s, size_t room)
     uint16_t taken[GOSSIP_PACKET_MAX / ACCUSATION + 1];
     size_t   count = 0, looks = 2 * sizeof taken / sizeof *taken;
 
-    for (uint16_t i = rumour_first(&s->rumours); i != RUMOUR_NONE && room >= ACCUSATION;
-         i = rumour_next(&s->rumours, i)) {
+    for (uint16_t i = rumour_first(&s->rumours);
+         i != RUMOUR_NONE && room >= ACCUSATION && looks > 0;
+         i = rumour_next(&s->rumours, i), looks--) {
         const struct rumour   *r = &s->rumours.slot[i];
         struct gossip_message *m = message_add(s, (enum gossip_kind)r->kind);
         size_t                 size;
 
-        if (m == NULL || looks-- == 0) {
+        if (m == NULL) {
             break;
         }
         message_of_rumour(s, r, m);
