@@ -175,7 +175,7 @@ member_shows(const struct control *c, const struct swim_member *m)
 {
     const struct ring_op *op = ring_ops_find(c->ops, m->info->id);
 
-    return m->state == MEMBER_ALIVE || m->state == MEMBER_SUSPECT ||
+    return m->state == MEMBER_ALIVE || m->state == MEMBER_SUSPECT || m->info->id == c->self.id ||
            (op && op->kind == RING_OP_MEMBER);
 }
 
