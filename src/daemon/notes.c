@@ -93,8 +93,8 @@ member_log(const struct control *c, const struct control_note *n)
         return;
     case SWIM_CONFLICT:
         log_line(LOG_LEVEL_ERROR,
-                 "cluster: two nodes are %s, the other one is at %s; give each its own node_id",
-                 who, place_print(&n->addr, place));
+                 "cluster: there are two of %s, another at %s; the later one stays out, give each "
+                 "its own node_id", who, place_print(&n->addr, place));
         return;
     case SWIM_REFUSED:
         log_line(LOG_LEVEL_ERROR, "cluster: %s refused, there are %u members already", who,

@@ -91,9 +91,11 @@ talk_end(struct talk *k, enum talks_end end, int error)
 static void
 talk_on_deadline(struct ev_loop *ev, struct ev_timer *w, int events)
 {
+    struct talk *k = w->data;
+
     (void)ev;
     (void)events;
-    talk_end(w->data, TALKS_FAILED, ETIMEDOUT);
+    talk_end(k, k->step == TALK_GREETING ? TALKS_STRANGER : TALKS_FAILED, ETIMEDOUT);
 }
 
 static void

@@ -26,7 +26,7 @@ enum talks_end {
     TALKS_DONE,     /* a probe was answered, by whom it was for; states were exchanged */
     TALKS_FAILED,   /* not reached, or not in time; error says why, 0: it took too long or broke */
     TALKS_REFUSED,  /* hello.verdict says why */
-    TALKS_STRANGER, /* what answers is no node, or another one than asked for */
+    TALKS_STRANGER, /* what is there is no node, says nothing, or is another one than asked for */
 };
 struct talks_result {
     enum talks_end      end;

@@ -384,6 +384,15 @@ packet_read(struct control *c, struct gossip_reader *r, size_t max)
     return result == GOSSIP_END;
 }
 
+/* True if it tells of an earlier run of another node with our id, which is there still. */
+static bool
+self_is_taken(const struct control *c, const struct gossip_message *m)
+{
+    return m->info->id == c->self.id && m->info->nonce < c->self.nonce &&
+           memcmp(&m->info->addr, &c->self.addr, sizeof c->self.addr) != 0 &&
+           (m->state == MEMBER_ALIVE || m->state == MEMBER_SUSPECT);
+}
+
 /* Merges the facts, and leaves in c->message what is for swim. */
 static void
 packet_sort(struct control *c, bool whole, usec_t now)
@@ -397,6 +406,9 @@ packet_sort(struct control *c, bool whole, usec_t now)
             control_ring_learn(c, &m[i].op, now);
         } else if (m[i].kind == GOSSIP_ALIVE) {
             m[i].info = info++;
+            if (self_is_taken(c, &m[i])) {
+                control_ring_taken(c, now);
+            }
             m[kept++] = m[i];
         } else if (!whole) {
             m[kept++] = m[i];

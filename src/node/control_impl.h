@@ -30,6 +30,7 @@ struct control {
     bool                   leaving;
     bool                   doubts;
     usec_t                 join_until;
+    usec_t                 taken_until; /* another node that is alive has our id, as of late */
     /* The ring. */
     uint64_t digest; /* of all facts */
     usec_t ring_changed_at, tell_next, resync_next, forget_next, defend_next;
@@ -71,6 +72,8 @@ void control_ring_remove(struct control *c, node_id id, usec_t stamp, usec_t now
 usec_t control_ring_gone(struct control *c, node_id id, usec_t now);
 /* Tells swim what this node says of itself now. */
 void control_ring_tell(struct control *c, usec_t now);
+/* Another's state says that a node which began before this one has its id, and is alive. */
+void control_ring_taken(struct control *c, usec_t now);
 /* All that is due: joins, keeps the own place, forgets, agrees with others. */
 void control_ring_step(struct control *c, usec_t now);
 void control_ring_init(struct control *c, usec_t now);

@@ -9,6 +9,7 @@
 #define DEFEND_EVERY   (5 * USEC_PER_SEC) /* between two claims to the own place */
 #define TELL_QUIET     (300 * USEC_PER_MSEC) /* the ring has not changed for so long: tell so */
 #define TELL_EVERY     (2 * USEC_PER_SEC)
+#define TAKEN_FOR      (5 * USEC_PER_SEC) /* longer than until the next look */
 #define RESYNC_EVERY   (3 * USEC_PER_SEC) /* between two looks for members with another ring */
 
 #define STAMP_MAX      (INT64_MAX / 2)    /* so that there is always a greater one */
@@ -148,6 +149,9 @@ self_place(struct control *c, usec_t now)
         strcmp(old->zone, op.zone) == 0) {
         return;
     }
+    if (now < c->taken_until) {
+        return;
+    }
     if (now < c->defend_next) {
         control_wake_by(c, c->defend_next);
         return;
@@ -186,6 +190,11 @@ join_step(struct control *c, usec_t now)
     }
     if (!alone && !c->joined && now < c->join_until) {
         control_wake_by(c, c->join_until);
+        return;
+    }
+    if (now < c->taken_until) {
+        /* The name is another's: to take its place would make two of one. */
+        control_wake_by(c, c->taken_until);
         return;
     }
     if (!ring_ops_find(c->ops, 0)) {
@@ -333,11 +342,21 @@ tell_step(struct control *c, usec_t now)
     control_ring_tell(c, now);
 }
 
-/* Exchanges whole states with one of those who have had another ring for a while. */
+void
+control_ring_taken(struct control *c, usec_t now)
+{
+    c->taken_until = now + control_scale(c, TAKEN_FOR);
+}
+
+/*
+ * Exchanges whole states with one of those who have had another ring for a while; with any if our
+ * id is another's, to hear whether it still is.
+ */
 static void
 resync_step(struct control *c, usec_t now)
 {
     usec_t patience = control_patience(c, RESYNC_EVERY, 100);
+    bool taken = now < c->taken_until;
     struct cluster_addr chosen = { .port = 0 };
     uint64_t others = 0;
     struct swim_member m;
@@ -348,12 +367,12 @@ resync_step(struct control *c, usec_t now)
     }
     c->resync_next = now + patience;
     control_wake_by(c, c->resync_next);
-    if (now < c->ring_changed_at + patience) {
+    if (!taken && now < c->ring_changed_at + patience) {
         return;
     }
     for (size_t i = 1; swim_member_at(c->swim, i, &m); i++) {
         if (m.state == MEMBER_ALIVE && m.info->phase != PHASE_JOINING &&
-            m.info->ring_digest != c->digest && rng_below(&c->rng, ++others) == 0) {
+            (taken || m.info->ring_digest != c->digest) && rng_below(&c->rng, ++others) == 0) {
             chosen = m.info->addr;
         }
     }

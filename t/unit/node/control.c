@@ -849,6 +849,39 @@ Test(control, a_double_is_told)
     agree(2, 2);
 }
 
+/* The one that came later does not take the place of the other; it gets it when that is gone. */
+Test(control, a_double_stays_out)
+{
+    struct cluster_addr seed = addr_of(1);
+    struct control_config config = { .settings = &world.node[5].settings,
+                                     .metrics = &world.node[5].metrics, .seed = 5 };
+    struct control_out out;
+    uint64_t digest;
+    struct one *n = &world.node[5];
+
+    cluster(3);
+    digest = world.node[0].view->ring_digest;
+    config.self = world.node[2].self;
+    config.self.nonce = (uint64_t)world.now;
+    config.self.addr = addr_of(5);
+    strcpy(config.self.host, "10.0.0.6");
+    n->control = control_new(&config, world.now);
+    control_seeds(n->control, &seed, 1, world.now, &out);
+    obey(5, &out);
+    pass(30 * SEC);
+    cr_expect(eq(int, control_phase(n->control), PHASE_JOINING));
+    cr_expect(gt(uint, n->changed[SWIM_CONFLICT], 0));
+    cr_expect(eq(u64, world.node[0].view->ring_digest, digest));
+    stop(2);
+    pass(30 * SEC);
+    cr_expect(eq(int, control_phase(n->control), PHASE_UP));
+    uint16_t k = view_find(world.node[0].view, id_of(2));
+
+    cr_assert(k != VIEW_NOBODY);
+    cr_expect(eq(int, world.node[0].view->node[k].state, MEMBER_ALIVE));
+    cr_expect(eq(str, world.node[0].view->node[k].info.host, (char *)"10.0.0.6"));
+}
+
 /* -- cost -------------------------------------------------------------------------------------- */
 
 /* Workers are left alone while nothing happens, and so is the wire. */
