@@ -107,6 +107,8 @@ dialog_reply(struct dialog *d, const struct command *c, const struct reply *r)
 void
 dialog_answered(struct dialog *d)
 {
+    /* Answers of nothing at its front leave the queue, which may have nothing to send. */
+    txq_done(&d->out, &d->worker->txq, 0);
     if (d->lost) {
         dialog_fail(d, M_RESP_BUF_OOM);
     } else if (d->wait == WAIT_ROOM || (d->wait == WAIT_ALL && !d->requests)) {

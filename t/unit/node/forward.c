@@ -428,7 +428,7 @@ Test(forward, a_long_pipeline)
     end();
 }
 
-/* -- the ring changes ----------------------------------------------------------------------------- */
+/* -- the ring changes -------------------------------------------------------------------------- */
 
 static const bool all[MESH_MAX] = { true, true, true };
 static const bool only[MESH_MAX] = { true, false, false };
@@ -492,5 +492,23 @@ Test(forward, many_changes)
          keyed("END\r\nSTORED\r\nVALUE %o 0 1\r\np\r\nEND\r\n"));
     cr_expect(mesh_sweep(&m, 0));
     says(keyed("get %o\r\n"), keyed("VALUE %o 0 1\r\np\r\nEND\r\n"));
+    end();
+}
+
+/* Nothing is sent to a client that only says "noreply", so nothing of it may be left over. */
+Test(forward, answers_of_nothing_take_no_memory)
+{
+    struct drive quiet;
+
+    begin(NULL);
+    mesh_client(&m, 0, &quiet);
+    for (unsigned i = 0; i < 3000; i++) {
+        const char *line = keyed("set %n 0 0 1 noreply\r\nx\r\n");
+
+        mesh_say(&m, &quiet, line, strlen(line), DRIVE_ALL);
+    }
+    drive_fini(&quiet);
+    cr_expect(lt(u64, m.node[0].worker->txq.spare_count, 300));
+    says(keyed("get %n\r\n"), keyed("VALUE %n 0 1\r\nx\r\nEND\r\n"));
     end();
 }
