@@ -610,6 +610,7 @@ dialog_run(struct dialog *d)
 {
     assert(worker_holder(d->worker));
     d->work = false;
+    txq_mark(&d->out);
     if (d->speaks == DIALOG_UNKNOWN && d->in.rest.len > 0) {
         dialog_negotiate(d);
     }

@@ -313,15 +313,15 @@ peers_unanswered(struct peers *p, struct dialog *d)
 struct session *
 peers_next_answered(struct peers *p)
 {
-    struct dialog *d;
+    struct session *s;
 
     if (!p || !p->answered) {
         return NULL;
     }
-    d = p->answered;
-    peers_unanswered(p, d);
-    dialog_answered(d);
-    return session_of(d);
+    s = session_of(p->answered);
+    peers_unanswered(p, p->answered);
+    session_answered(s);
+    return s;
 }
 
 /* -- time -------------------------------------------------------------------------------------- */

@@ -111,6 +111,24 @@ session_of(struct dialog *d)
 }
 
 void
+session_answered(struct session *s)
+{
+    struct worker *w = s->dialog.worker;
+    size_t n = 0;
+
+    dialog_answered(&s->dialog);
+    if (!worker_holder(w)) {
+        /* One piece costs the kernel less than many. */
+        n = txq_gather(&s->dialog.out, &w->txq, w->tx, WORKER_TX_BYTES - ANSWER_ROOM);
+    }
+    if (n > 0) {
+        worker_set_holder(w, s);
+        w->tx_used = n;
+        w->tx_queued = n;
+    }
+}
+
+void
 session_set_driver(struct session *s, void *driver)
 {
     s->driver = driver;

@@ -39,6 +39,11 @@ void *session_driver(const struct session *s);
 struct dialog;
 /* The session whose inside this is. */
 struct session *session_of(struct dialog *d);
+/*
+ * Other nodes' answers are among its replies: it may go on.  Its driver is to push it now and call
+ * session_park(), because the worker's buffers may be in use for it.
+ */
+void session_answered(struct session *s);
 /* Drops everything, pins included.  NULL is fine. */
 void session_free(struct session *s);
 

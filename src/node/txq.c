@@ -5,6 +5,8 @@
 
 #define POOL_MAX  1024u          /* spare segments a worker keeps */
 #define BLOCK_MIN 512u           /* bytes; so that a trickle of short replies shares a block */
+#define HOLD_MAX  (16u << 10)    /* bytes; more of them do not wait for what belongs with them */
+#define PIECE_MAX 1024u          /* bytes; longer pieces are not worth a copy */
 #define BLOCK_MAX (64u << 10)    /* bytes; only a single larger piece makes a larger block */
 
 enum txq_kind { TXQ_LENT, TXQ_BLOCK, TXQ_BLOB, TXQ_ITEM, TXQ_HOLE };
@@ -19,6 +21,7 @@ struct txq_block {
 struct txq_segment {
     struct txq_segment *next;
     enum txq_kind       kind;
+    bool                is_marked;     /* what follows is another matter */
     size_t              left;          /* bytes still to be sent */
     union {
         struct {
@@ -57,14 +60,18 @@ segment_new(struct txq_pool *p)
     if (s) {
         p->spare = s->next;
         p->spare_count--;
-        return s;
+    } else {
+        s = malloc(sizeof *s);
     }
-    return malloc(sizeof *s);
+    if (s) {
+        s->is_marked = false;
+    }
+    return s;
 }
 
-/* Drops what the segment holds, not the segment's place in the queue. */
+/* Drops what the segment holds. */
 static void
-segment_free(struct txq *q, struct txq_pool *p, struct txq_segment *s)
+segment_drop(struct txq *q, struct txq_pool *p, struct txq_segment *s)
 {
     switch (s->kind) {
     case TXQ_LENT:
@@ -87,6 +94,13 @@ segment_free(struct txq *q, struct txq_pool *p, struct txq_segment *s)
         store_unpin(p->ctx, s->u.cursor.item);
         break;
     }
+}
+
+/* ... and frees it, not its place in the queue. */
+static void
+segment_free(struct txq *q, struct txq_pool *p, struct txq_segment *s)
+{
+    segment_drop(q, p, s);
     if (p->spare_count == POOL_MAX) {
         free(s);
         return;
@@ -333,16 +347,86 @@ txq_fill_around(struct txq *q, struct txq_pool *p, struct txq_segment *hole, str
     return fresh;
 }
 
+void
+txq_mark(struct txq *q)
+{
+    if (q->last) {
+        q->last->is_marked = true;
+    }
+}
+
+/* The first segment that may not be sent now; NULL: there is none. */
+static const struct txq_segment *
+txq_limit(const struct txq *q)
+{
+    const struct txq_segment *limit = q->first, *s;
+    size_t n = 0;
+
+    if (q->holes == 0) {
+        return NULL;
+    }
+    for (s = q->first; s->kind != TXQ_HOLE; s = s->next) {
+        n += s->left;
+        limit = s->is_marked ? s->next : limit;
+    }
+    return n > HOLD_MAX ? s : limit;
+}
+
+/* True if it is worth a copy, into so much room. */
+static bool
+segment_is_piece(const struct txq_segment *s, size_t room)
+{
+    return s->kind != TXQ_ITEM && s->left <= PIECE_MAX && s->left <= room;
+}
+
+/* Copies what the segment holds and lets go of it; returns the bytes. */
+static size_t
+segment_empty(struct txq *q, struct txq_pool *p, struct txq_segment *s, char *room)
+{
+    size_t n = s->left;
+
+    if (n > 0) {
+        memcpy(room, s->u.bytes.ptr, n);
+    }
+    q->lent_bytes -= s->kind == TXQ_LENT ? n : 0;
+    segment_drop(q, p, s);
+    return n;
+}
+
+size_t
+txq_gather(struct txq *q, struct txq_pool *p, char *room, size_t size)
+{
+    const struct txq_segment *limit = txq_limit(q);
+    struct txq_segment *head = q->first, *s;
+    size_t n;
+
+    if (head == limit || head->next == limit || !segment_is_piece(head, size)) {
+        return 0; /* nothing, or one piece already */
+    }
+    n = segment_empty(q, p, head, room);
+    while ((s = head->next) != limit && segment_is_piece(s, size - n)) {
+        n += segment_empty(q, p, s, room + n);
+        head->next = s->next;
+        head->is_marked = s->is_marked;
+        q->last = q->last == s ? head : q->last;
+        s->kind = TXQ_LENT; /* it holds nothing any more */
+        segment_free(q, p, s);
+    }
+    head->kind = TXQ_LENT;
+    head->left = n;
+    head->u.bytes.ptr = room;
+    q->lent_bytes += n;
+    return n;
+}
+
 int
 txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, int max)
 {
+    const struct txq_segment *limit = txq_limit(q);
     int count = 0;
 
     assert(max > 0);
-    for (const struct txq_segment *s = q->first; s && count < max; s = s->next) {
-        if (s->kind == TXQ_HOLE) {
-            break;
-        }
+    for (const struct txq_segment *s = q->first; s != limit && count < max; s = s->next) {
         if (s->left == 0) {
             continue; /* an answer of nothing */
         }
@@ -415,6 +499,32 @@ txq_done(struct txq *q, struct txq_pool *p, size_t n)
     assert(n == 0 && q->bytes == 0 && q->lent_bytes == 0 && q->heap_bytes == 0 && q->holes == 0);
 }
 
+/* The same between holes: one block for all, and every piece stays where it is. */
+static bool
+txq_keep_between(struct txq *q)
+{
+    struct txq_block *b = malloc(sizeof *b + q->lent_bytes);
+
+    if (!b) {
+        return false;
+    }
+    *b = (struct txq_block){ .cap = q->lent_bytes };
+    for (struct txq_segment *s = q->first; s; s = s->next) {
+        if (s->kind == TXQ_LENT && s->left > 0) {
+            memcpy(b->bytes + b->used, s->u.bytes.ptr, s->left);
+            s->kind = TXQ_BLOCK;
+            s->u.bytes.ptr = b->bytes + b->used;
+            s->u.bytes.block = b;
+            b->used += s->left;
+            b->refs++;
+        }
+    }
+    assert(b->used == b->cap);
+    q->heap_bytes += b->cap;
+    q->lent_bytes = 0;
+    return true;
+}
+
 bool
 txq_keep(struct txq *q, struct txq_pool *p)
 {
@@ -422,6 +532,9 @@ txq_keep(struct txq *q, struct txq_pool *p)
 
     if (q->lent_bytes == 0) {
         return true;
+    }
+    if (q->holes > 0) {
+        return txq_keep_between(q);
     }
     *q = (struct txq){ .heap_bytes = old.heap_bytes, .holes = old.holes };
     for (struct txq_segment *s = old.first, *next; s; s = next) {

@@ -8,7 +8,9 @@
  * values too large for that buffer ask malloc for memory.
  *
  * A hole is the place of an answer that another node still owes: what stands behind it waits until
- * it is filled.  No socket: bytes leave by txq_iov() and txq_done().  All calls: the worker's
+ * it is filled, and so does what stands before it, up to the last mark.  A mark is set where the
+ * answers to one read of the client's end: they leave in one piece, as they do when no other node
+ * is asked.  No socket: bytes leave by txq_iov() and txq_done().  All calls: the worker's
  * thread.
  */
 #pragma once
@@ -55,6 +57,14 @@ MUST_CHECK bool txq_give(struct txq *q, struct txq_pool *p, struct buf *b);
  * once). */
 MUST_CHECK bool txq_pin(struct txq *q, struct txq_pool *p, struct item *item);
 
+/* What is queued behind this is another matter than what is queued so far. */
+void txq_mark(struct txq *q);
+/*
+ * Copies the many short pieces that may be sent now, from the front, into room, which takes size
+ * bytes, and lends them from there instead; returns the bytes.
+ */
+size_t txq_gather(struct txq *q, struct txq_pool *p, char *room, size_t size);
+
 /* A hole, to be filled by one of the next three; NULL: no memory.  Lent until it is filled or the
  * queue dropped. */
 struct txq_segment *txq_hole(struct txq *q, struct txq_pool *p);
@@ -71,7 +81,7 @@ MUST_CHECK bool txq_fill_copy(struct txq *q, struct txq_segment *hole, const cha
 struct txq_segment *txq_fill_around(struct txq *q, struct txq_pool *p, struct txq_segment *hole,
                                     struct slice front, struct slice back);
 
-/* Up to max spans to send, in order; lent until any other call on the queue. */
+/* Up to max spans that may be sent now, in order; lent until any other call on the queue. */
 int txq_iov(const struct txq *q, const struct txq_pool *p, struct iovec *iov, int max);
 /* The first n bytes are sent; n is at most q->bytes.  Drops pins and frees blocks behind it. */
 void txq_done(struct txq *q, struct txq_pool *p, size_t n);
