@@ -424,12 +424,29 @@ batch_put_back(struct dialog *d, unsigned i)
     d->swallow = 0;
 }
 
-/* One command of the batch, which is all there.  False: not now, it is to be put back. */
-static bool
-batch_command(struct dialog *d, struct command *c, const struct worker_mark *mark)
+/* Executes one command of the batch, which is all there, here. */
+static inline void
+batch_here(struct dialog *d, const struct command *c)
 {
     struct worker *w = d->worker;
     struct reply r = { 0 };
+
+    if (c->has_value && !c->value.ptr && c->op != OP_ERROR) {
+        execute_bad_chunk(w, c, &r);
+    } else {
+        execute(w, c, NULL, &r);
+    }
+    dialog_reply(d, c, &r);
+    if (__builtin_expect(reply_takes_over(r.code), 0)) {
+        dialog_take_over(d);
+    }
+}
+
+/* The same in a cluster, here or elsewhere.  False: not now, it is to be put back. */
+static bool
+batch_there(struct dialog *d, struct command *c, const struct worker_mark *mark)
+{
+    struct worker *w = d->worker;
     bool loud = remote_is_loud(w, c, mark), last = c->last;
 
     if (__builtin_expect(loud, 0)) {
@@ -444,21 +461,13 @@ batch_command(struct dialog *d, struct command *c, const struct worker_mark *mar
         if (!remote_command(d, c, mark->place)) {
             return false;
         }
-    } else if (__builtin_expect(c->op == OP_FLUSH_ALL && w->view, 0)) {
+    } else if (__builtin_expect(c->op == OP_FLUSH_ALL, 0)) {
         return remote_flush(d, c);
     } else {
-        if (c->has_value && !c->value.ptr && c->op != OP_ERROR) {
-            execute_bad_chunk(w, c, &r);
-        } else {
-            if (route_has_key(c)) {
-                strays_check(w, c);
-            }
-            execute(w, c, NULL, &r);
+        if (route_has_key(c)) {
+            strays_check(w, c);
         }
-        dialog_reply(d, c, &r);
-        if (__builtin_expect(reply_takes_over(r.code), 0)) {
-            dialog_take_over(d);
-        }
+        batch_here(d, c);
     }
     return !loud || !last || remote_line_end(d, c);
 }
@@ -484,7 +493,9 @@ batch_execute(struct dialog *d, unsigned n, enum batch_end end)
             dialog_reserve(d, c, w->marks[i].place);
             break;
         }
-        if (!batch_command(d, c, &w->marks[i])) {
+        if (__builtin_expect(!w->view, 1)) {
+            batch_here(d, c);
+        } else if (!batch_there(d, c, &w->marks[i])) {
             batch_put_back(d, i);
             return i;
         }
@@ -610,7 +621,9 @@ dialog_run(struct dialog *d)
 {
     assert(worker_holder(d->worker));
     d->work = false;
-    txq_mark(&d->out);
+    if (d->worker->view) {
+        txq_mark(&d->out);
+    }
     if (d->speaks == DIALOG_UNKNOWN && d->in.rest.len > 0) {
         dialog_negotiate(d);
     }
@@ -618,7 +631,9 @@ dialog_run(struct dialog *d)
         dialog_serve(d);
     } else {
         dialog_work(d);
-        forward_batch_end(d->worker);
+        if (d->worker->peers) {
+            forward_batch_end(d->worker);
+        }
     }
     if (d->lost) {
         dialog_fail(d, M_RESP_BUF_OOM);

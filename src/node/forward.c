@@ -140,9 +140,7 @@ forward_command(struct dialog *d, uint16_t place, const struct command *c, enum 
 void
 forward_batch_end(struct worker *w)
 {
-    if (w->peers) {
-        peers_finish(w->peers);
-    }
+    peers_finish(w->peers);
 }
 
 unsigned

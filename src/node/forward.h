@@ -28,7 +28,7 @@
  */
 enum reply_code forward_command(struct dialog *d, uint16_t place, const struct command *c,
                                 enum peer_value value, struct item *item);
-/* The batch is over: its frames may go. */
+/* The batch is over: its frames may go.  The worker has links. */
 void forward_batch_end(struct worker *w);
 /*
  * Tells every other member to forget everything; returns how many were told.  d->flush_failed is

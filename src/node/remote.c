@@ -9,7 +9,9 @@
 bool
 remote_must_wait(struct dialog *d)
 {
-    forward_batch_end(d->worker);
+    if (d->worker->peers) {
+        forward_batch_end(d->worker);
+    }
     if (!d->requests) {
         return false;
     }
