@@ -359,7 +359,10 @@ fallen_expire(struct swim *s)
     }
 }
 
-/* The next round of gossip, if there is need of one: rounds are a fixed time apart. */
+/*
+ * The next round of gossip, if there is need of one.  Rounds are an interval apart, but the first
+ * after a silence is at once: news goes through the whole cluster before the second.
+ */
 static void
 gossip_plan(struct swim *s)
 {
@@ -367,8 +370,12 @@ gossip_plan(struct swim *s)
 
     if (s->rumours.count == 0 || !somebody_listens(s)) {
         s->gossip_at = NEVER;
-    } else if (s->gossip_at == NEVER) {
+    } else if (s->gossip_at != NEVER) {
+        return;
+    } else if (s->config.no_haste) {
         s->gossip_at = s->now + interval - (s->now - s->gossip_phase) % interval;
+    } else {
+        s->gossip_at = s->gossip_last + interval;
     }
 }
 
@@ -378,10 +385,10 @@ gossip_run(struct swim *s)
     if (s->fallen_count > 0) {
         fallen_expire(s);
     }
+    gossip_plan(s);
     if (s->gossip_at <= s->now) {
-        if (s->rumours.count > 0 && somebody_listens(s)) {
-            gossip_round(s);
-        }
+        gossip_round(s);
+        s->gossip_last = s->now;
         s->gossip_at = NEVER;
     }
 }
@@ -488,7 +495,8 @@ leave_step(struct swim *s)
     self->since = s->now;
     s->digest -= swim_digest_part(self);
     swim_rumour(s, 0, GOSSIP_DEAD, self->info->id);
-    s->gossip_at = s->now; /* there may not be much time */
+    s->gossip_last = 0; /* there may not be much time */
+    s->gossip_at = NEVER;
 }
 
 static void
@@ -573,13 +581,30 @@ out_fill(const struct swim *s, struct swim_out *out)
     };
 }
 
+/* Gives back what an unusual step needed, so that thousands of nodes fit into a simulation. */
+static void
+room_trim(struct swim *s)
+{
+    s->draft_count = s->message_count = s->change_count = s->sync_count = s->tcp_count = 0;
+    if (s->message_capacity > ROOM_KEPT) {
+        free(s->message);
+        s->message = NULL;
+        s->message_capacity = 0;
+    }
+    if (s->change_capacity > ROOM_KEPT) {
+        free(s->change);
+        s->change = NULL;
+        s->change_capacity = 0;
+    }
+}
+
 err_t
 swim_step(struct swim *s, const struct swim_event *ev, usec_t now, struct swim_out *out)
 {
     s->now = now > s->now ? now : s->now;
     s->starved = s->refused = false;
     s->lonely = s->roster.count == 1;
-    s->draft_count = s->message_count = s->change_count = s->sync_count = s->tcp_count = 0;
+    room_trim(s);
     sleep_notice(s);
     event_step(s, ev);
     swim_judge(s);

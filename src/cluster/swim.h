@@ -50,6 +50,8 @@ struct swim_config {
     bool     no_buddy;             /* a suspect is not told first by who pings it */
     bool     no_doubt;             /* deaths are declared even if it doubts itself */
     bool     no_tcp;               /* probes do not fall back to TCP */
+    bool     no_haste;             /* a rumour waits for the next of regular rounds of gossip, as
+                                      memberlist's do, even if there was nothing to tell lately */
     /*
      * Where descriptions of members are kept.  share() gives a copy of *info that does not change
      * until release(), or NULL without memory.  Both NULL: each has its own on the heap; a

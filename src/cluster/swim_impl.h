@@ -17,6 +17,7 @@
 #define HELPERS_MAX    8
 #define RELAYS_MAX     64  /* pings for others at once */
 #define DRAFTS_MAX     64  /* datagrams of one step */
+#define ROOM_KEPT      256 /* entries of an array of the output that are kept for the next step */
 #define SYNCS_MAX      4   /* whole states asked for in one step */
 #define EAGER_MAX      3   /* new seeds asked at once, without waiting for the next rejoin */
 #define SKIPS_MAX      3   /* turns that a member just heard is not probed */
@@ -83,13 +84,15 @@ struct swim {
     bool               lonely;    /* this step began without anybody else */
 
     struct probe       probe[PROBES_MAX];
+    size_t             probes;    /* all from here on are free */
     usec_t             probe_at;  /* the next round of the first */
     uint32_t           seq;
     struct relay      *relay;
     size_t             relay_count, relay_capacity;
     usec_t             relay_at;  /* the first deadline among them */
 
-    usec_t             gossip_phase; /* rounds are at multiples of the interval behind this */
+    usec_t             gossip_phase; /* no_haste: rounds are at multiples of the interval after it */
+    usec_t             gossip_last;  /* round */
     usec_t             gossip_at;    /* NEVER: nothing to tell, or nobody to tell it */
     usec_t             sync_at;
     usec_t             rejoin_at;

@@ -7,7 +7,7 @@
 static struct probe *
 probe_of(struct swim *s, node_id id)
 {
-    for (size_t i = 0; i < PROBES_MAX; i++) {
+    for (size_t i = 0; i < s->probes; i++) {
         if (s->probe[i].phase != PROBE_FREE && s->probe[i].id == id) {
             return &s->probe[i];
         }
@@ -22,6 +22,9 @@ probe_begin(struct swim *s, struct probe *p, const struct member *m)
     struct draft *d = swim_draft(s, &m->info->addr, GOSSIP_PING);
 
     assert(p->phase == PROBE_FREE && member_is_here(m));
+    if (p >= &s->probe[s->probes]) {
+        s->probes = (size_t)(p - s->probe) + 1;
+    }
     *p = (struct probe){
         .phase = PROBE_DIRECT,
         .seq = ++s->seq,
@@ -242,7 +245,7 @@ swim_ack(struct swim *s, uint32_t seq)
 {
     struct draft *d;
 
-    for (size_t i = 0; i < PROBES_MAX; i++) {
+    for (size_t i = 0; i < s->probes; i++) {
         if (s->probe[i].phase != PROBE_FREE && s->probe[i].seq == seq) {
             probe_succeed(s, &s->probe[i]);
             return;
@@ -263,7 +266,7 @@ swim_ack(struct swim *s, uint32_t seq)
 void
 swim_nack(struct swim *s, uint32_t seq, node_id from)
 {
-    for (size_t i = 0; i < PROBES_MAX; i++) {
+    for (size_t i = 0; i < s->probes; i++) {
         struct probe *p = &s->probe[i];
 
         for (unsigned k = 0; p->phase == PROBE_INDIRECT && p->seq == seq && k < p->helpers; k++) {
@@ -311,7 +314,7 @@ swim_doubt(struct swim *s, node_id id)
 void
 swim_probe_run(struct swim *s)
 {
-    for (size_t i = 0; i < PROBES_MAX; i++) {
+    for (size_t i = 0; i < s->probes; i++) {
         struct probe *p = &s->probe[i];
 
         if (p->phase == PROBE_DIRECT && p->ask_at <= s->now) {
@@ -320,6 +323,9 @@ swim_probe_run(struct swim *s)
         if (p->phase == PROBE_INDIRECT && p->end_at <= s->now) {
             probe_fail(s, p);
         }
+    }
+    while (s->probes > 0 && s->probe[s->probes - 1].phase == PROBE_FREE) {
+        s->probes--;
     }
     if (s->relay_at <= s->now) {
         relays_run(s);
@@ -337,7 +343,7 @@ swim_probe_wake(const struct swim *s)
     if (s->probe[0].phase == PROBE_FREE && (swim_peers(s) > 0 || s->awareness > 0)) {
         wake = swim_earlier(wake, s->probe_at);
     }
-    for (size_t i = 0; i < PROBES_MAX; i++) {
+    for (size_t i = 0; i < s->probes; i++) {
         const struct probe *p = &s->probe[i];
 
         if (p->phase != PROBE_FREE) {
@@ -350,7 +356,7 @@ swim_probe_wake(const struct swim *s)
 void
 swim_probe_shift(struct swim *s, usec_t by)
 {
-    for (size_t i = 0; i < PROBES_MAX; i++) {
+    for (size_t i = 0; i < s->probes; i++) {
         s->probe[i].ask_at += by;
         s->probe[i].end_at += by;
     }

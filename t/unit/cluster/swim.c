@@ -723,6 +723,7 @@ Test(swim, of_two_one_may_judge_alone)
     cr_expect(eq(int, held(0, 1), MEMBER_DEAD));
     world_run(world.now + 60 * SEC);
     cr_expect(zero(uint, swim_awareness(world.node[0])), "nothing speaks against it any more");
+    world_end();
     cluster_begin(3, 14);
     node_kill(1);
     node_kill(2);
