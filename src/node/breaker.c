@@ -48,6 +48,7 @@ breaker_ramp(struct breaker *b, usec_t now)
 {
     b->state = BREAKER_HALF;
     b->since = now;
+    b->probe_at = now;
     b->proven = false;
     b->let_in = 0;
 }
@@ -70,12 +71,11 @@ half_lets(struct breaker *b, usec_t now)
     if (b->proven) {
         return b->let_in++ % BREAKER_SHARE == 0;
     }
-    if (b->let_in > 0 && !time_passed(b->since, BREAKER_RAMP, now)) {
+    if (now < b->probe_at && b->probe_at - now <= BREAKER_RAMP) {
         return false;
     }
     /* The first; or the one before it was never heard of again, nor its failure. */
-    breaker_ramp(b, now);
-    b->let_in = 1;
+    b->probe_at = now + BREAKER_RAMP;
     return true;
 }
 
@@ -108,11 +108,8 @@ breaker_good(struct breaker *b, usec_t now)
     if (b->state != BREAKER_HALF) {
         return;
     }
-    if (!b->proven) {
-        b->proven = true;
-        b->let_in = 0;
-        b->since = now;
-    } else if (time_passed(b->since, BREAKER_RAMP, now)) {
+    b->proven = true;
+    if (time_passed(b->since, BREAKER_RAMP, now)) {
         breaker_close(b, now);
     }
 }

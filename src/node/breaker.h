@@ -5,8 +5,8 @@
  * or if half of at least BREAKER_SAMPLE requests within a second failed.  While open, the owner
  * probes at probe_at: BREAKER_PROBE_FIRST after it opened, each time 1.5 times as long, at most
  * BREAKER_PROBE_MAX, and 5 to 50 % of jitter on top.  An answered probe half-opens it: one request
- * until that is answered, then every tenth, then all, one second later; one that fails opens it
- * again, and the backoff goes on from where it was.
+ * until that is answered, then every tenth, then all, one second after the probe; one that fails
+ * opens it again, and the backoff goes on from where it was.
  *
  * A plain value; no clock.  A time of day that jumps makes it forget or probe, never wait.  One
  * owner thread.
@@ -36,7 +36,7 @@ struct breaker {
     unsigned           let_in;        /* HALF: requests that wanted in since the first answer */
     usec_t             window;        /* start of the second that is counted */
     usec_t             since;         /* when the state began */
-    usec_t             probe_at;      /* OPEN: try again then */
+    usec_t             probe_at;      /* OPEN: try again then; HALF, not proven: likewise */
 };
 
 /* Zeroed is closed, and fine. */

@@ -207,11 +207,11 @@ Test(breaker, it_half_opens_with_one_then_a_tenth_then_all)
     breaker_good(&b, START + 200 * MSEC);
     cr_expect(eq(u32, let_in(100, START + 200 * MSEC), 10));
     breaker_good(&b, START + 300 * MSEC);
-    cr_expect(eq(u32, let_in(100, START + 1199 * MSEC), 10));
+    cr_expect(eq(u32, let_in(100, START + 1099 * MSEC), 10));
     cr_expect(eq(int, b.state, BREAKER_HALF));
-    cr_expect(eq(u32, let_in(100, START + 1200 * MSEC), 100));
+    cr_expect(eq(u32, let_in(100, START + 1100 * MSEC), 100));
     cr_expect(eq(int, b.state, BREAKER_CLOSED));
-    cr_expect(eq(i64, b.since, START + 1200 * MSEC));
+    cr_expect(eq(i64, b.since, START + 1100 * MSEC));
     cr_expect(zero(u32, b.tries));
 }
 
@@ -226,6 +226,18 @@ Test(breaker, an_answer_after_the_ramp_closes)
     cr_expect(eq(int, b.state, BREAKER_HALF));
     breaker_good(&b, START + BREAKER_RAMP);
     cr_expect(eq(int, b.state, BREAKER_CLOSED));
+}
+
+/* A peer that was back long before anybody asked for its keys costs one request, not a second. */
+Test(breaker, one_that_was_half_open_for_long_closes_with_the_first_answer)
+{
+    opened();
+    breaker_half(&b, START);
+    cr_expect(eq(u32, let_in(100, START + 60 * USEC_PER_SEC), 1));
+    cr_expect(zero(u32, let_in(100, START + 60 * USEC_PER_SEC)), "before it has answered");
+    breaker_good(&b, START + 60 * USEC_PER_SEC);
+    cr_expect(eq(int, b.state, BREAKER_CLOSED));
+    cr_expect(eq(u32, let_in(100, START + 60 * USEC_PER_SEC), 100));
 }
 
 /* A lone request whose fate is never told (its client left) must not shut the peer out for ever. */
