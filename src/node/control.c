@@ -4,6 +4,12 @@
 #include <assert.h>
 #include <string.h>
 
+/*
+ * A run begins above all that the one before it said: each change of what a node says of itself
+ * takes one, and a node says a few things in its first second.
+ */
+#define INCARNATION_UNIT (USEC_PER_SEC / 16)
+
 #define VIEW_EVERY     (20 * USEC_PER_MSEC)
 #define VIEW_PER_NODE  ((usec_t)200)      /* a view of many nodes is work */
 #define NOTE_EVERY     (10 * USEC_PER_SEC) /* between two notes of senseless packets */
@@ -641,7 +647,7 @@ self_init(struct control *c, const struct member_info *given, usec_t now)
     const struct settings_cluster *set = &c->settings->cluster;
 
     c->self = *given;
-    c->self.incarnation = (uint64_t)(now / USEC_PER_SEC);
+    c->self.incarnation = (uint64_t)(now / INCARNATION_UNIT);
     c->self.weight = (uint16_t)set->weight;
     c->self.phase = PHASE_JOINING;
     c->self.version_min = CLUSTER_VERSION_MIN;

@@ -38,7 +38,7 @@ enum member_state { MEMBER_ALIVE, MEMBER_SUSPECT, MEMBER_DEAD, MEMBER_LEFT };
 /* What a node says of itself; only the node changes it, and raises the incarnation when it does. */
 struct member_info {
     node_id             id;
-    uint64_t            incarnation; /* starts at unix seconds */
+    uint64_t            incarnation; /* starts at the time since 1970, in 16ths of a second */
     uint64_t            nonce;       /* of this run of the process, greater than that of an earlier
                                         one: its start in microseconds since 1970 */
     struct cluster_addr addr;        /* gossip by UDP, peers by TCP */
