@@ -754,7 +754,7 @@ Test(control, impossible_stamps_are_refused)
 
 /* -- strangers --------------------------------------------------------------------------------- */
 
-/* A node of another cluster at a seed's address stays out, and a flood makes one line of the log. */
+/* A node of another cluster at a seed's address stays out; a flood makes one line of the log. */
 Test(control, another_cluster_is_no_member)
 {
     set(1, "cluster_name", "other");
