@@ -113,6 +113,11 @@ static const struct {
     { "gossip_bytes_in", M_GOSSIP_IN_BYTES }, { "gossip_bytes_out", M_GOSSIP_OUT_BYTES },
     { "gossip_bad", M_GOSSIP_BAD },           { "gossip_strangers", M_GOSSIP_STRANGERS },
     { "gossip_unsent", M_GOSSIP_UNSENT },
+    { "forwarded", M_FORWARDED },             { "served", M_SERVED },
+    { "forward_misses", M_FORWARD_MISSES },   { "forward_errors", M_FORWARD_ERRORS },
+    { "forward_timeouts", M_FORWARD_TIMEOUTS },
+    { "forward_retries", M_FORWARD_RETRIES }, { "not_owner", M_NOT_OWNER },
+    { "strays", M_STRAYS },                   { "breaker_opened", M_BREAKER_OPENED },
 };
 
 static void
