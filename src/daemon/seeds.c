@@ -317,8 +317,8 @@ static void
 failures_log(const struct gathering *g, struct err_detail *told, usec_t again)
 {
     if (g->failed > 0 && strcmp(g->why.text, told->text) != 0) {
-        log_line(LOG_LEVEL_WARNING, "seeds: %s (entries that failed: %u); again in %.1fs", g->why.text, g->failed,
-                 (double)again / (double)USEC_PER_SEC);
+        log_line(LOG_LEVEL_WARNING, "seeds: %s (entries that failed: %u); again in %.1fs",
+                 g->why.text, g->failed, (double)again / (double)USEC_PER_SEC);
     } else if (g->failed == 0 && told->text[0] != '\0') {
         log_line(LOG_LEVEL_INFO, "seeds: all names are found again, %zu addresses", g->count);
     }
