@@ -7,6 +7,8 @@
 
 #define PARTS_RATE 4 /* bytes in a microsecond: a long value may take longer */
 
+_Static_assert(BATCH_MAX <= 64, "request.begun has a bit for each command of a frame");
+
 /* -- excuses ----------------------------------------------------------------------------------- */
 
 /* A retrieval that changes nothing and promises nothing: a miss is always a true answer to it. */
@@ -258,7 +260,11 @@ request_excuse(struct request *r, enum reply_code why)
     walk_begin(&k, r);
     for (unsigned i = 0; i < r->count && d; i++) {
         walk_next(&k);
-        if (r->hole[i]) {
+        if ((r->begun >> i & 1) != 0 && r->hole[i]) {
+            /* The client has been told how long its value is: nothing but the rest is an answer. */
+            txq_fill(&d->out, r->hole[i], NULL, 0);
+            d->lost = true;
+        } else if (r->hole[i]) {
             hole_excuse(d, r->hole[i], &k.c, why);
         }
     }
@@ -352,6 +358,7 @@ answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct sl
             d->lost = d->lost || !between;
             r->hole[i] = between ? between : r->hole[i];
         }
+        r->begun |= UINT64_C(1) << i;
         return false;
     }
     if (d && e->kind == PEER_NOT_OWNER) {
@@ -453,7 +460,7 @@ forward_lost(struct link *l, bool may_retry, usec_t now)
         bool safe = again && !q->in_parts && !q->is_flush;
 
         q->may_retry = may_retry && safe && !q->tried && q->waiter && q->deadline > now &&
-                       q->missing == q->count && peers_may_retry(l->peers);
+                       q->missing == q->count && q->begun == 0 && peers_may_retry(l->peers);
     }
     outbox_drop(&l->out, &l->peers->pool);
     l->first = NULL;

@@ -53,6 +53,8 @@ struct request {
     uint16_t             missing;      /* those that are not answered */
     bool                 tried;        /* before: on this link, or on another */
     bool                 may_retry;    /* decided by forward_lost() */
+    uint64_t             begun;        /* bits of commands whose client has some of the answer: it can
+                                          neither be excused nor asked for again */
     bool                 in_parts;     /* the value of its only command is in the lane */
     bool                 is_flush;     /* its answer only says whether it was done */
     struct txq_segment  *hole[BATCH_MAX]; /* where each answer belongs; NULL: it is there */

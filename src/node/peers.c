@@ -230,6 +230,7 @@ peers_request_new(struct peers *p)
     memset(r, 0, offsetof(struct request, index));
     r->position = 0;
     r->count = r->missing = 0;
+    r->begun = 0;
     r->tried = r->may_retry = r->in_parts = r->is_flush = false;
     return r;
 }
