@@ -424,7 +424,7 @@ forward_part(struct link *l, const struct peer_frame *f, struct slice body)
     if (!r || r->link != l) {
         return true;
     }
-    if (f->first >= r->count || !r->hole[f->first]) {
+    if (f->first >= r->count || !r->hole[f->first] || (r->begun >> f->first & 1) == 0) {
         return false;
     }
     d = r->waiter;
