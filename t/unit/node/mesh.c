@@ -5,8 +5,8 @@
  * MESH_SEED=first and MESH_SEEDS=how-many choose others than the usual ones.
  */
 #define _GNU_SOURCE /* memmem() */
-#include "base/rng.h"
 #include "mesh.h"
+#include "base/rng.h"
 #include "proto/binary.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NODES    3
-#define KEYS     40
-#define CASES    120     /* pipelines of one seed */
-#define VALUE    400000  /* bytes of the longest value; the nodes take less */
-#define CAS      1000    /* the unique that "ms E" gives, so that it is known to both */
+#define NODES 3
+#define KEYS  40
+#define CASES 120    /* pipelines of one seed */
+#define VALUE 400000 /* bytes of the longest value; the nodes take less */
+#define CAS   1000   /* the unique that "ms E" gives, so that it is known to both */
 
 enum speaks { TEXT, BINARY, KINDS };
 
@@ -27,14 +27,14 @@ static const char *const options[] = { "memory_limit=64m", "item_size_max=256k",
 static char bytes[VALUE + 1];
 
 struct twins {
-    struct mesh       mesh;
+    struct mesh mesh;
     struct drive_node alone;
-    struct drive      many[NODES][KINDS]; /* clients of the mesh */
-    struct drive      one[KINDS];         /* and of the lone node */
-    struct rng        rng;
-    uint64_t          seed;
-    unsigned          at;      /* the pipeline */
-    struct buf        in;      /* its bytes */
+    struct drive many[NODES][KINDS]; /* clients of the mesh */
+    struct drive one[KINDS];         /* and of the lone node */
+    struct rng rng;
+    uint64_t seed;
+    unsigned at;   /* the pipeline */
+    struct buf in; /* its bytes */
 };
 
 static unsigned
@@ -45,11 +45,10 @@ pick(struct twins *t, unsigned limit)
 
 /* One of so many texts. */
 #define ONE_OF(t, ...)                                                                             \
-    ((const char *const[]){ __VA_ARGS__ })[pick(                                                   \
-        t, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))]
+    ((const char *const[]){                                                                        \
+        __VA_ARGS__ })[pick(t, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))]
 
-static void
-say(struct twins *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct twins *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void
 say(struct twins *t, const char *fmt, ...)
 {
@@ -63,7 +62,8 @@ say(struct twins *t, const char *fmt, ...)
     cr_assert(n >= 0 && (size_t)n < sizeof text && buf_add(&t->in, text, (size_t)n));
 }
 
-/* -- requests ------------------------------------------------------------------------------------- */
+/* -- requests -------------------------------------------------------------------------------------
+ */
 
 /* Most are short, some are near a limit of the code: what waits, what is streamed, what fits a
  * frame, what fits at all. */
@@ -92,7 +92,8 @@ value_pick(struct twins *t, size_t *len)
     static char digits[24];
 
     if (pick(t, 3) == 0) {
-        *len = (size_t)snprintf(digits, sizeof digits, "%u", pick(t, pick(t, 2) ? 100 : UINT32_MAX));
+        *len =
+            (size_t)snprintf(digits, sizeof digits, "%u", pick(t, pick(t, 2) ? 100 : UINT32_MAX));
         return digits;
     }
     *len = length_pick(t);
@@ -265,8 +266,9 @@ text_say(struct twins *t)
         say(t, "flush_all%s\r\n", ONE_OF(t, "", "", " noreply", " 0", " 2", " x"));
         break;
     case 1:
-        say(t, "%s\r\n", ONE_OF(t, "version", "mn", "nonsense", "get", "set k1 0 0", "incr k1 x",
-                                "touch k1", "mg", "ms k1", "mg k1 !", "set k2 0 0 -1"));
+        say(t, "%s\r\n",
+            ONE_OF(t, "version", "mn", "nonsense", "get", "set k1 0 0", "incr k1 x", "touch k1",
+                   "mg", "ms k1", "mg k1 !", "set k2 0 0 -1"));
         break;
     default:
         switch (pick(t, 8)) {
@@ -372,16 +374,17 @@ binary_say(struct twins *t)
     }
 }
 
-/* -- answers -------------------------------------------------------------------------------------- */
+/* -- answers --------------------------------------------------------------------------------------
+ */
 
 /* Removes from a line its fifth word ("VALUE ... cas") or those that begin with c. */
 static void
 line_plain(struct buf *ret, struct slice line, bool *is_value, size_t *len)
 {
     bool text = line.len > 6 && memcmp(line.ptr, "VALUE ", 6) == 0;
-    bool meta = line.len > 3 &&
-                (memcmp(line.ptr, "VA ", 3) == 0 || memcmp(line.ptr, "HD ", 3) == 0 ||
-                 memcmp(line.ptr, "ME ", 3) == 0);
+    bool meta =
+        line.len > 3 && (memcmp(line.ptr, "VA ", 3) == 0 || memcmp(line.ptr, "HD ", 3) == 0 ||
+                         memcmp(line.ptr, "ME ", 3) == 0);
     unsigned word = 0;
 
     *is_value = text || (meta && line.ptr[0] == 'V');
@@ -469,7 +472,8 @@ same(struct twins *t, unsigned node, enum speaks kind, const struct drive *many,
     buf_free(&b);
 }
 
-/* -- both ----------------------------------------------------------------------------------------- */
+/* -- both -----------------------------------------------------------------------------------------
+ */
 
 /* A client that is there and has heard nothing. */
 static struct drive *
