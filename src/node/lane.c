@@ -81,7 +81,7 @@ lane_iov(struct lane *l, const struct store *store, struct iovec *iov, int max)
     size_t left;
     int count = 0, spans;
 
-    if (!l->first || max < 2) {
+    if (!l->first || max < 1) {
         return 0;
     }
     if (l->head_left == 0 && l->part_left == 0) {
