@@ -53,10 +53,13 @@ class NotStarted(Exception):
 class Server:
     """One server process.  Use it in a with statement; leaving it checks the exit code.
 
-    under is a command that runs the program, such as valgrind, with its options.
+    under is a command that runs the program, such as valgrind, with its options; host is the
+    address that it listens on, and is talked to at.
     """
 
-    def __init__(self, *args, env=None, tcp=True, unix=None, user=True, program=PROGRAM, under=()):
+    def __init__(self, *args, env=None, tcp=True, unix=None, user=True, program=PROGRAM, under=(),
+                 host="127.0.0.1"):
+        self.host = host
         self.dir = tempfile.mkdtemp(prefix="magpie-t-")
         os.chmod(self.dir, 0o777)  # a server that gives up root writes its port file here
         self.unix = unix
@@ -65,7 +68,7 @@ class Server:
         if user and os.geteuid() == 0:
             command += ["-u", "root"]
         if tcp and "-l" not in args:
-            command += ["-l", "127.0.0.1"]
+            command += ["-l", host]
         if tcp and "-p" not in args:
             command += ["-p", "-1"]
         command += [str(a) for a in args]
@@ -127,7 +130,7 @@ class Server:
             sock.settimeout(timeout)
             sock.connect(self.unix)
             return sock
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout)
+        sock = socket.create_connection((self.host, self.port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
