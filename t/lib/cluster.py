@@ -7,7 +7,6 @@
 Leaving the with statement checks that every node that was not killed ends with 0.
 """
 
-import concurrent.futures
 import os
 import random
 import re
@@ -98,6 +97,12 @@ class Node(Server):
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def states(node):
+    """What a node holds of each member: {id: state}."""
+    return {name.partition(":")[0]: value for name, value in node.cluster().items()
+            if name.endswith(":state")}
+
+
 def alive(node):
     """How many members a node holds for alive, and what it takes the ring for."""
     rows = node.cluster()
@@ -121,18 +126,14 @@ class Cluster:
         self.client_ports, self.cluster_ports = ports[:count], ports[count:]
         self.nodes = [None] * count
         self.paused = set()
-        self._each(self.start, range(count))
-        if wait:
-            self.agree()
-
-    def _each(self, function, items):
-        """Calls function for all at once; all are done when it returns."""
-        with concurrent.futures.ThreadPoolExecutor(max(1, len(items))) as pool:
-            running = [pool.submit(function, item) for item in items]
-        problems = [r.exception() for r in running if r.exception()]
-        if problems:
+        try:  # not in threads of ours: a server dies with the thread that started it
+            for index in range(count):
+                self.start(index)
+            if wait:
+                self.agree()
+        except BaseException:
             self.end()
-            raise problems[0]
+            raise
 
     # -- one node ------------------------------------------------------------
 
@@ -229,9 +230,11 @@ class Cluster:
     def describe(self, node):
         """What a node says of its cluster, for a failure."""
         try:
-            return node.cluster()
+            rows = node.cluster()
         except (OSError, ValueError) as error:
             return repr(error)
+        return " ".join("%s=%s" % row for row in rows.items()
+                        if row[1] != "0" and (":" not in row[0] or row[0].endswith(":state")))
 
     def total(self, name):
         """A number of "stats cluster", of all nodes together."""
