@@ -651,6 +651,7 @@ def weights(_):
         c.restart(1, weight=0)
         c.restart(2, weight=3)
         c.agree()
+        c.serves()
         owners = list(c.owners([b"weight-%d" % i for i in range(2000)], through=1).values())
         tap.is_(owners.count(1), 0, "weight 0 owns nothing")
         tap.between(owners.count(2) / len(owners), 0.65, 0.85, "weight 3 of 4 owns three quarters")

@@ -98,7 +98,7 @@ class Three(pair.Pair):
 
     def _start(self):
         us = Cluster(3, "-t", "1", "-R", "1000000", "-c", "1000",
-                     "-o", "no_lru_crawler,no_slab_reassign", peer_timeout="10s")
+                     "-o", "no_lru_crawler,no_slab_reassign", peer_timeout="10s", node_id="node-%d")
         self.sides.append(Nodes(us, "ours", self.timed))
         env = {}
         if self.timed:

@@ -109,9 +109,23 @@ def alive(node):
     return int(rows["alive"]), rows["ring_digest"]
 
 
+def linked(node):
+    """True if every worker of a node has its link to every other member that is alive."""
+    with node.conn() as c:
+        rows, peers = c.stats(b"cluster"), c.stats(b"peers")
+    living = {name.partition(":")[0] for name, value in rows.items()
+              if name.endswith(":state") and value == "alive"} - {rows["self"]}
+    links = [name[:-len(":state")] for name in peers
+             if name.endswith(":state") and name.partition(":")[0] in living]
+    # One that was down lets in all again after a second, but says so only when it is used.
+    return {name.partition(":")[0] for name in links} == living and all(
+        peers[name + ":state"] == "up" or
+        peers[name + ":state"] == "half" and int(peers[name + ":since"]) > 1 for name in links)
+
+
 class Cluster:
-    """count nodes, all told of all others.  settings are names and values of settings.def; args
-    are options of memcached's."""
+    """count nodes, all told of all others.  settings are names and values of settings.def, "%d" in
+    them is the node's index; args are options of memcached's."""
 
     def __init__(self, count=3, *args, program=None, env=None, hosts=None, under=None, wait=True,
                  **settings):
@@ -148,7 +162,8 @@ class Cluster:
                 "cluster": "yes"}
         told.update(self.settings)
         told.update(settings)
-        options = [option(name, value) for name, value in told.items() if value is not None]
+        options = [option(name, value % index if "%d" in str(value) else value)
+                   for name, value in told.items() if value is not None]
         self.nodes[index] = Node(index, "-p", self.client_ports[index], *options, *self.args,
                                  host=self.hosts[index], under=self.under[index], **self.more)
         return self.nodes[index]
@@ -212,12 +227,13 @@ class Cluster:
         return [n for n in self.nodes if n is not None and n.index not in self.paused]
 
     def agreed(self, nodes, count):
-        """True if these nodes all hold so many for alive, and have one ring."""
+        """True if these nodes all hold so many for alive, have one ring, and links to each other.
+        """
         try:
             seen = {alive(node) for node in nodes}
+            return len(seen) == 1 and seen.pop()[0] == count and all(map(linked, nodes))
         except (OSError, ValueError):
             return False
-        return len(seen) == 1 and seen.pop()[0] == count
 
     def agree(self, count=None, nodes=None, seconds=AGREE):
         """Waits until the nodes that run agree that it is they who are alive."""
@@ -226,6 +242,22 @@ class Cluster:
         if not wait_until(lambda: self.agreed(nodes, count), seconds):
             raise NotStarted("%d nodes do not agree that %d are alive after %g s: %s" % (
                 len(nodes), count, seconds, [self.describe(n) for n in nodes]))
+
+    def serves(self, seconds=AGREE):
+        """Waits until every node stores for every other, on connections of all its workers: one
+        that has been away is given a request or two before it gets all of them."""
+        def stores(node):
+            for _ in range(8):
+                with node.conn() as c:
+                    for i in range(30):
+                        c.send(b"set serves-%d 0 0 1\r\nx\r\n" % i)
+                    if {c.line() for _ in range(30)} != {b"STORED\r\n"}:
+                        return False
+            return True
+
+        if not wait_until(lambda: all(map(stores, self.running())), seconds):
+            raise NotStarted("not all nodes store for each other after %g s: %s" % (
+                seconds, [self.describe(n) for n in self.running()]))
 
     def describe(self, node):
         """What a node says of its cluster, for a failure."""
