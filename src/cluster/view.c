@@ -153,7 +153,9 @@ past_extend(struct view *v, const struct view *before)
         v->past_lost = true;
         return;
     }
-    v->past[v->past_count++] = (struct view_past){ ring_hold(before->ring), before->self };
+    v->past[v->past_count++] = (struct view_past){
+        .ring = ring_hold(before->ring), .self = before->self, .until = v->number
+    };
 }
 
 /* -- the view ---------------------------------------------------------------------------------- */
@@ -213,17 +215,20 @@ view_swept(const struct view *before, uint64_t number)
     return v;
 }
 
-bool
-view_always_owned(const struct view *v, struct slice key, uint64_t hash)
+uint64_t
+view_owned_since(const struct view *v, struct slice key, uint64_t hash)
 {
-    for (uint16_t i = 0; i < v->past_count; i++) {
-        const struct view_past *past = &v->past[i];
+    if (v->past_lost) {
+        return v->ring_number; /* it may have been another's until then */
+    }
+    for (uint16_t i = v->past_count; i > 0; i--) {
+        const struct view_past *past = &v->past[i - 1];
 
         if (past->self == VIEW_NOBODY || ring_owner(past->ring, key, hash) != past->self) {
-            return false;
+            return past->until;
         }
     }
-    return !v->past_lost;
+    return 0;
 }
 
 struct view *

@@ -25,6 +25,7 @@ struct view_node {
 struct view_past {
     struct ring *ring;
     uint16_t     self;
+    uint64_t     until; /* ring_number of the ring that followed */
 };
 
 struct view {
@@ -95,5 +96,8 @@ view_has_past(const struct view *v)
     return v->past_count > 0 || v->past_lost;
 }
 
-/* True if this node has been the first owner of the key through all of that. */
-bool view_always_owned(const struct view *v, struct slice key, uint64_t hash);
+/*
+ * The ring_number of the ring with which this node became the first owner of the key, for good so
+ * far; 0: it has been that through all of the past.
+ */
+uint64_t view_owned_since(const struct view *v, struct slice key, uint64_t hash);

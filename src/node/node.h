@@ -23,6 +23,13 @@ struct view;
 struct worker;
 
 #define NODE_WORKERS_MAX 64
+#define NODE_FENCES      64 /* rings whose beginning is remembered */
+
+/* The newest version that was written here before a ring, see strays.h. */
+struct strays_fence {
+    uint64_t ring_number;
+    uint64_t version;
+};
 
 /* What a command asked of the process; the daemon looks at it after each turn and at least once a
  * second. */
@@ -54,9 +61,8 @@ struct node {
     _Atomic int           baseline_lock;
     _Atomic(struct view *) view;      /* NULL: the node is alone.  See worker_turn() */
     _Atomic uint64_t      upkeep_seen; /* number of the view that the upkeep thread uses */
-    _Atomic uint64_t      fence;      /* no version before the ring changed is greater: strays.h */
-    _Atomic uint64_t      fence_ring; /* ... to that of this ring_number */
-    struct spin           fence_lock; /* of the two above, for who writes them */
+    struct strays_fence   fence[NODE_FENCES]; /* by ring_number; under fence_lock */
+    struct spin           fence_lock;
     _Atomic uint64_t      swept;      /* ring_number for which strays were looked for */
     _Atomic int           request;    /* enum node_request */
     _Atomic int           accepting;  /* 1 while listeners accept */

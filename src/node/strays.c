@@ -13,25 +13,36 @@ strays_adopt(struct worker *w)
 {
     struct node *n = w->node;
     const struct view *v = w->view;
+    struct strays_fence *f = &n->fence[v->ring_number % NODE_FENCES];
 
-    if (!view_has_past(v)) {
-        return;
-    }
     spin_lock(&n->fence_lock);
-    if (atomic_load_explicit(&n->fence_ring, memory_order_relaxed) < v->ring_number) {
-        atomic_store_explicit(&n->fence, store_last_version(w->ctx), memory_order_relaxed);
-        atomic_store_explicit(&n->fence_ring, v->ring_number, memory_order_relaxed);
+    if (f->ring_number != v->ring_number) {
+        *f = (struct strays_fence){ v->ring_number, store_last_version(w->ctx) };
     }
     spin_unlock(&n->fence_lock);
+}
+
+/* The newest version from before the ring of that number; NEVER if that is not known any more. */
+static uint64_t
+fence_of(struct node *n, uint64_t ring_number)
+{
+    const struct strays_fence *f = &n->fence[ring_number % NODE_FENCES];
+    uint64_t version = NEVER;
+
+    spin_lock(&n->fence_lock);
+    if (f->ring_number == ring_number) {
+        version = f->version;
+    }
+    spin_unlock(&n->fence_lock);
+    return version;
 }
 
 void
 strays_expel(struct worker *w, const struct command *c)
 {
-    uint64_t fence = atomic_load_explicit(&w->node->fence, memory_order_relaxed);
+    uint64_t since = view_owned_since(w->view, c->key, c->hash);
 
-    if (!view_always_owned(w->view, c->key, c->hash) &&
-        store_expel(w->ctx, c->key, c->hash, fence)) {
+    if (since != 0 && store_expel(w->ctx, c->key, c->hash, fence_of(w->node, since))) {
         metric_add(&w->metrics, M_STRAYS, 1);
     }
 }
@@ -42,21 +53,22 @@ struct sweep {
     struct node       *node;
     const struct view *view;
     struct store_ctx  *ctx;
-    uint64_t           fence;
 };
 
 static void
 sweep_record(void *arg, const struct store_record *r, uint8_t class_id)
 {
     struct sweep *s = arg;
-    uint64_t hash = store_hash(r->key), newest = s->fence;
+    uint64_t hash = store_hash(r->key), newest = NEVER, since;
 
     (void)class_id;
-    if (ring_owner(s->view->ring, r->key, hash) != s->view->self) {
-        newest = NEVER; /* not ours, whenever it was written */
-    } else if (view_always_owned(s->view, r->key, hash)) {
-        return;
-    }
+    if (ring_owner(s->view->ring, r->key, hash) == s->view->self) {
+        since = view_owned_since(s->view, r->key, hash);
+        if (since == 0) {
+            return;
+        }
+        newest = fence_of(s->node, since);
+    } /* else it is not ours, whenever it was written */
     if (store_expel(s->ctx, r->key, hash, newest)) {
         metric_add(&s->node->upkeep, M_STRAYS, 1);
     }
@@ -89,7 +101,6 @@ strays_step(struct node *n, const struct view *v, struct store_ctx *ctx, struct 
     if (walk->ring_number != v->ring_number) {
         *walk = (struct strays_walk){ .ring_number = v->ring_number };
     }
-    s.fence = atomic_load_explicit(&n->fence, memory_order_relaxed);
     if (!store_scan(ctx, &walk->cursor, budget, sweep_record, &s)) {
         return true;
     }

@@ -6,7 +6,8 @@
  * change of the ring
  *
  *   - a key that this node has not owned through all rings since (struct view: past) loses its
- *     record before a command is executed on it here, unless the record is of the time since; and
+ *     record before a command is executed on it here, unless that was written after it became ours
+ *     for good; and
  *   - the upkeep thread goes through the store once and removes what is another's, or was.
  *
  * Then the past is forgotten (view_swept()).  Between the two a command costs a look at the past;
