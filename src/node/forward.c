@@ -77,6 +77,80 @@ value_copy(struct worker *w, struct item *item, char *out)
     }
 }
 
+/* -- joining ----------------------------------------------------------------------------------- */
+
+/*
+ * A get that is the same, byte for byte, as one that has not been given to the kernel waits for that
+ * one's answer.  Not for one that was sent: its answer may be older than what this client has been
+ * told since.
+ */
+static struct request *
+recent_find(const struct link *l, const struct link_get *g, uint64_t hash, const char *bytes,
+            size_t n)
+{
+    struct request *r;
+
+    if (g->n != n || g->hash != hash) {
+        return NULL;
+    }
+    r = peers_request(l->peers, g->id);
+    if (!r || r->link != l || (r != l->making && link_has_sent(l, r)) ||
+        memcmp(r->block->bytes + g->at, bytes, n) != 0) {
+        return NULL;
+    }
+    return r;
+}
+
+/* Makes the hole wait for what request r is answered to its command at g.  False: no memory. */
+static bool
+recent_join(struct dialog *d, struct link *l, const struct link_get *g, struct request *r,
+            struct txq_segment *hole)
+{
+    struct request *j = peers_request_new(l->peers);
+
+    if (!j) {
+        return false;
+    }
+    j->link = l;
+    j->waiter = d;
+    j->block = r->block;
+    outbox_hold(j->block);
+    j->at = g->at - PEER_HEADER; /* as if it had a frame of its own */
+    j->len = PEER_HEADER + g->n;
+    j->deadline = r->deadline;
+    j->hole[0] = hole;
+    j->count = 1;
+    j->missing = 1;
+    j->join_index = g->index;
+    j->join_next = r->joiners;
+    r->joiners = j;
+    forward_await(j);
+    metric_add(&d->worker->metrics, M_COALESCED, 1);
+    return true;
+}
+
+/* The n bytes in room are a command that is about to be sent: true if it joined another. */
+static bool
+recent_take(struct dialog *d, struct link *l, const struct command *c, const char *room, size_t n,
+            struct txq_segment *hole)
+{
+    struct link_get *g = &l->recent[c->hash % LINK_RECENT];
+    struct request *r;
+
+    if (c->op != OP_GET) {
+        g->n = 0; /* what is asked from now on comes behind this */
+        return false;
+    }
+    r = recent_find(l, g, c->hash, room, n);
+    if (r) {
+        return recent_join(d, l, g, r, hole);
+    }
+    r = l->making;
+    *g = (struct link_get){ .hash = c->hash, .id = r->id, .at = r->at + r->len,
+                            .n = (uint32_t)n, .index = r->count };
+    return false;
+}
+
 /* Puts the command into a frame; false: no memory. */
 static bool
 frame_command(struct dialog *d, struct link *l, const struct command *c, enum peer_value value,
@@ -95,7 +169,11 @@ frame_command(struct dialog *d, struct link *l, const struct command *c, enum pe
     } else if (inlined > 0) {
         memcpy(room + n, c->value.ptr, inlined);
     }
+    if (hole && recent_take(d, l, c, room, n, hole)) {
+        return true;
+    }
     link_add(l, n + inlined, hole);
+    metric_add(&w->metrics, M_FORWARDED, 1);
     return true;
 }
 
@@ -125,7 +203,6 @@ forward_command(struct dialog *d, uint16_t place, const struct command *c, enum 
         store_drop(w->ctx, item);
         return RPL_PEER_BUSY;
     }
-    metric_add(&w->metrics, M_FORWARDED, 1);
     if (value == PEER_VALUE_PARTS) {
         l->making->in_parts = true;
         l->making->deadline += (usec_t)c->value_len / PARTS_RATE;
@@ -168,6 +245,7 @@ forward_flush(struct dialog *d, const struct command *c)
             continue;
         }
         l->making->is_flush = true;
+        memset(l->recent, 0, sizeof l->recent);
         link_finish(l);
         told++;
     }
@@ -257,6 +335,12 @@ request_excuse(struct request *r, enum reply_code why)
     struct dialog *d = r->waiter;
     struct walk k;
 
+    while (r->joiners) {
+        struct request *j = r->joiners;
+
+        r->joiners = j->join_next;
+        request_excuse(j, why); /* which has no joiners itself */
+    }
     walk_begin(&k, r);
     for (unsigned i = 0; i < r->count && d; i++) {
         walk_next(&k);
@@ -373,6 +457,20 @@ answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct sl
     return true;
 }
 
+/* The same for whoever joined it. */
+static void
+joiners_take(struct request *r, unsigned i, const struct peer_entry *e, struct slice bytes)
+{
+    for (struct request **at = &r->joiners, *j; (j = *at) != NULL;) {
+        if (j->join_index == i && answer_take(j, 0, e, bytes)) {
+            *at = j->join_next;
+            request_end(j);
+        } else {
+            at = &j->join_next;
+        }
+    }
+}
+
 /* The request is answered but for these. */
 static void
 request_answered(struct link *l, struct request *r, unsigned answered)
@@ -407,6 +505,7 @@ forward_answers(struct link *l, const struct peer_frame *f, struct slice body)
             return false;
         }
         if (r->hole[i] || r->is_flush) {
+            joiners_take(r, i, &e, bytes);
             answered += answer_take(r, i, &e, bytes);
         }
     }
@@ -414,12 +513,52 @@ forward_answers(struct link *l, const struct peer_frame *f, struct slice body)
     return body.len == 0;
 }
 
+/* Some more of the answer to the i-th command. */
+static void
+part_take(struct request *r, unsigned i, struct slice body, bool last)
+{
+    struct dialog *d = r->waiter;
+    struct txq_segment *rest;
+
+    if (d && last) {
+        txq_fill(&d->out, r->hole[i], body.ptr, body.len);
+    } else if (d) {
+        rest = txq_fill_around(&d->out, &d->worker->txq, r->hole[i], body, (struct slice){ 0 });
+        d->lost = d->lost || !rest;
+        r->hole[i] = rest ? rest : r->hole[i];
+    }
+    if (last) {
+        r->hole[i] = NULL;
+    }
+}
+
+/* The same for whoever joined it. */
+static void
+joiners_part(struct request *r, unsigned i, struct slice body, bool last)
+{
+    for (struct request **at = &r->joiners, *j; (j = *at) != NULL;) {
+        if (j->join_index != i) {
+            at = &j->join_next;
+            continue;
+        }
+        part_take(j, 0, body, last);
+        if (last) {
+            *at = j->join_next;
+            request_end(j);
+        } else {
+            if (j->waiter) {
+                peers_answered(j->link->peers, j->waiter);
+            }
+            at = &j->join_next;
+        }
+    }
+}
+
 bool
 forward_part(struct link *l, const struct peer_frame *f, struct slice body)
 {
     struct request *r = peers_request(l->peers, f->id);
     bool last = (f->flags & PEER_LAST) != 0;
-    struct dialog *d;
 
     if (!r || r->link != l) {
         return true;
@@ -427,19 +566,8 @@ forward_part(struct link *l, const struct peer_frame *f, struct slice body)
     if (f->first >= r->count || !r->hole[f->first] || (r->begun >> f->first & 1) == 0) {
         return false;
     }
-    d = r->waiter;
-    if (d && last) {
-        txq_fill(&d->out, r->hole[f->first], body.ptr, body.len);
-    } else if (d) {
-        struct txq_segment *rest = txq_fill_around(&d->out, &d->worker->txq, r->hole[f->first],
-                                                   body, (struct slice){ 0 });
-
-        d->lost = d->lost || !rest;
-        r->hole[f->first] = rest ? rest : r->hole[f->first];
-    }
-    if (last) {
-        r->hole[f->first] = NULL;
-    }
+    joiners_part(r, f->first, body, last);
+    part_take(r, f->first, body, last);
     /* A long answer is not late as long as it comes. */
     link_renew(l, r);
     request_answered(l, r, last);

@@ -57,7 +57,20 @@ struct request {
                                           neither be excused nor asked for again */
     bool                 in_parts;     /* the value of its only command is in the lane */
     bool                 is_flush;     /* its answer only says whether it was done */
+    struct request      *joiners;      /* those that wait for one of its answers as well */
+    struct request      *join_next;    /* among such */
+    uint16_t             join_index;   /* whose answer that is */
     struct txq_segment  *hole[BATCH_MAX]; /* where each answer belongs; NULL: it is there */
+};
+
+#define LINK_RECENT 16u /* gets that others may join */
+
+/* A plain get that is in the outbox. */
+struct link_get {
+    uint64_t hash;
+    uint64_t id;    /* of its request */
+    uint32_t at, n; /* its bytes in the request's block */
+    uint16_t index;
 };
 
 enum link_state { LINK_DOWN, LINK_DIALING, LINK_UP };
@@ -86,6 +99,7 @@ struct link {
     struct request     *making;     /* the frame that is being filled, or NULL */
     bool                is_making;  /* among those that peers_finish() goes through */
     struct link        *making_next;
+    struct link_get     recent[LINK_RECENT]; /* by their hashes */
     struct outbox       out;
     uint64_t            position;   /* bytes put into the outbox, ever */
     bool                part_first; /* link_tx() named a part in front of the frames */

@@ -255,6 +255,43 @@ Test(forward, flush_all_reaches_every_node)
     end();
 }
 
+/* Clients that want the same at the same time ask once; not behind a write. */
+Test(forward, gets_that_join)
+{
+    struct drive other;
+    const char *get, *hit;
+
+    begin(NULL);
+    says(keyed("set %n 0 0 1\r\n1\r\n"), "STORED\r\n");
+    get = keyed("get %n\r\n");
+    mesh_client(&m, 0, &other);
+    d.got.len = 0;
+    (void)drive_turn(&other, get, strlen(get), DRIVE_ALL, DRIVE_ALL);
+    (void)drive_turn(&d, get, strlen(get), DRIVE_ALL, DRIVE_ALL);
+    mesh_pump(&m);
+    hit = keyed("VALUE %n 0 1\r\n1\r\nEND\r\n");
+    cr_expect(buf_add(&d.got, "", 1) && buf_add(&other.got, "", 1));
+    cr_expect(eq(str, d.got.ptr, (char *)(uintptr_t)hit));
+    cr_expect(eq(str, other.got.ptr, (char *)(uintptr_t)hit));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_COALESCED), 1));
+    cr_expect(eq(i64, drive_metric(&m.node[1], M_CMD_GET), 1));
+    says(keyed("get %n\r\nset %n 0 0 1\r\n2\r\nget %n\r\n"),
+         keyed("VALUE %n 0 1\r\n1\r\nEND\r\nSTORED\r\nVALUE %n 0 1\r\n2\r\nEND\r\n"));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_COALESCED), 1));
+    /* Sent, it is too late to join; and who joined is excused with the others. */
+    get = keyed("get %n\r\n");
+    m.held[0][1] = true;
+    (void)drive_turn(&other, get, strlen(get), DRIVE_ALL, DRIVE_ALL);
+    (void)drive_turn(&d, get, strlen(get), DRIVE_ALL, DRIVE_ALL);
+    drive_fini(&other);
+    d.got.len = 0;
+    mesh_wait(&m, USEC_PER_SEC);
+    cr_expect(buf_add(&d.got, "", 1));
+    cr_expect(eq(str, d.got.ptr, "END\r\n"));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_COALESCED), 2));
+    end();
+}
+
 /* -- failures ---------------------------------------------------------------------------------- */
 
 static void
