@@ -490,6 +490,7 @@ forward_answers(struct link *l, const struct peer_frame *f, struct slice body)
 {
     struct request *r = peers_request(l->peers, f->id);
     unsigned answered = 0;
+    bool good = true;
 
     if (!r || r->link != l) {
         return true; /* it came too late */
@@ -502,7 +503,8 @@ forward_answers(struct link *l, const struct peer_frame *f, struct slice body)
         struct slice bytes;
 
         if (peer_read_entry(&body, &e, &bytes) != PEER_OK) {
-            return false;
+            good = false; /* but those before it were taken */
+            break;
         }
         if (r->hole[i] || r->is_flush) {
             joiners_take(r, i, &e, bytes);
@@ -510,7 +512,7 @@ forward_answers(struct link *l, const struct peer_frame *f, struct slice body)
         }
     }
     request_answered(l, r, answered);
-    return body.len == 0;
+    return good && body.len == 0;
 }
 
 /* Some more of the answer to the i-th command. */

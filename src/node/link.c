@@ -361,6 +361,7 @@ link_down(struct link *l, usec_t now)
     l->state = LINK_DOWN;
     l->pinged = 0;
     l->is_bad = false;
+    peers_keep_answers(p); /* some may be here that came before what broke it */
     input_drop(&l->in);
     lane_drop(&l->lane, p->worker->ctx);
     forward_lost(l, stood && !l->is_gone, now);

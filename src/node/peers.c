@@ -296,6 +296,14 @@ peers_answered(struct peers *p, struct dialog *d)
 }
 
 void
+peers_keep_answers(struct peers *p)
+{
+    for (struct dialog *d = p->answered; d; d = d->answered_next) {
+        d->lost = !txq_keep(&d->out, &p->worker->txq) || d->lost;
+    }
+}
+
+void
 peers_unanswered(struct peers *p, struct dialog *d)
 {
     struct dialog **at = &p->answered, *last = NULL;

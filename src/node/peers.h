@@ -106,6 +106,8 @@ struct request *peers_request(const struct peers *p, uint64_t id);
 
 /* The dialog got answers.  Its session will be named. */
 void peers_answered(struct peers *p, struct dialog *d);
+/* What is lent to them out of a link's input is copied: that input goes. */
+void peers_keep_answers(struct peers *p);
 /* Its session goes: it is not to be named. */
 void peers_unanswered(struct peers *p, struct dialog *d);
 /* False: so many breakers are open that the fault is rather ours. */

@@ -551,3 +551,41 @@ Test(forward, answers_of_nothing_take_no_memory)
     says(keyed("get %n\r\n"), keyed("VALUE %n 0 1\r\nx\r\nEND\r\n"));
     end();
 }
+
+/* The answers in front of what cannot be understood count, and outlive the connection. */
+Test(forward, an_answer_that_breaks_off)
+{
+    enum { LONG = 5000, ALL = PEER_HEADER + 2 * PEER_ENTRY + LONG };
+    static char frame[ALL];
+    struct peer_entry e = { .kind = PEER_ANSWER, .len = LONG };
+    struct peer_frame f = { .type = PEER_ANSWERS, .count = 2, .body_len = ALL - PEER_HEADER };
+    struct link *l;
+    bool ok = true;
+
+    begin(NULL);
+    l = m.wire[0][1].link;
+    m.held[0][1] = true;
+    says(keyed("get %n\r\nget %n\r\n"), "");
+    cr_assert(l->first != NULL);
+    f.id = l->first->id;
+    peer_write_header(&f, frame);
+    peer_write_entry(&e, frame + PEER_HEADER);
+    memset(frame + PEER_HEADER + PEER_ENTRY, 'x', LONG);
+    e = (struct peer_entry){ .kind = (enum peer_entry_kind)3 };
+    peer_write_entry(&e, frame + ALL - PEER_ENTRY);
+    for (size_t at = 0, n; at < ALL && ok; at += n) {
+        struct iovec room = link_rx_space(l);
+
+        n = ALL - at < 1000 ? ALL - at : 1000;
+        memcpy(room.iov_base, frame + at, n);
+        ok = link_rx(l, n, m.node[0].now);
+        cr_expect(eq(int, ok, at + n < ALL));
+        cr_assert(eq(int, ok ? link_park(l) : true, true));
+    }
+    mesh_break(&m, 0, 1);
+    cr_assert(eq(sz, d.got.len, LONG + 5));
+    cr_expect(d.got.ptr[0] == 'x' && memcmp(d.got.ptr, d.got.ptr + 1, LONG - 1) == 0);
+    cr_expect(memcmp(d.got.ptr + LONG, "END\r\n", 5) == 0);
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_FORWARD_RETRIES), 0));
+    end();
+}
