@@ -1,4 +1,5 @@
 #include "node/txq.h"
+#include "base/rng.h"
 #include "drive.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -166,4 +167,342 @@ Test(txq, drop_ends_pins)
         buf_free(&expected);
     }
     drive_node_fini(&n);
+}
+
+/* -- holes ---------------------------------------------------------------------------------------- */
+
+/* What can be sent now. */
+static void
+shows(const struct txq *q, struct worker *w, const char *want)
+{
+    struct iovec iov[16];
+    int count = txq_iov(q, &w->txq, iov, 16);
+    struct buf got = { 0 };
+
+    for (int i = 0; i < count; i++) {
+        cr_expect(gt(sz, iov[i].iov_len, 0));
+        cr_assert(buf_add(&got, iov[i].iov_base, iov[i].iov_len));
+    }
+    cr_expect(got.len == strlen(want) && memcmp(got.len ? got.ptr : "", want, got.len) == 0,
+              "\"%.*s\", not \"%s\"", (int)got.len, got.ptr ? got.ptr : "", want);
+    buf_free(&got);
+}
+
+Test(txq, nothing_passes_a_hole)
+{
+    struct drive_node n;
+    struct txq q = { 0 };
+    struct txq_segment *one, *two;
+
+    drive_node_init(&n, NULL);
+    cr_assert(txq_lend(&q, &n.worker->txq, "a", 1));
+    one = txq_hole(&q, &n.worker->txq);
+    cr_assert(txq_copy(&q, &n.worker->txq, "c", 1));
+    two = txq_hole(&q, &n.worker->txq);
+    cr_assert(one && two && txq_lend(&q, &n.worker->txq, "e", 1));
+    cr_expect(eq(sz, q.holes, 2));
+    cr_expect(eq(sz, q.bytes, 3));
+    shows(&q, n.worker, "a");
+    txq_done(&q, &n.worker->txq, 1);
+    shows(&q, n.worker, "");
+    txq_fill(&q, two, "dd", 2);
+    shows(&q, n.worker, "");
+    cr_assert(txq_keep(&q, &n.worker->txq));
+    shows(&q, n.worker, "");
+    cr_assert(txq_fill_copy(&q, one, "bbb", 3));
+    cr_expect(eq(sz, q.holes, 0));
+    shows(&q, n.worker, "bbbcdde");
+    txq_done(&q, &n.worker->txq, 2);
+    shows(&q, n.worker, "bcdde");
+    txq_done(&q, &n.worker->txq, 5);
+    drive_node_fini(&n);
+}
+
+/* An answer may be of no bytes: it takes its hole away, and leaves with what is sent before it. */
+Test(txq, a_hole_filled_with_nothing)
+{
+    struct drive_node n;
+    struct txq q = { 0 };
+    struct txq_segment *hole[5];
+
+    drive_node_init(&n, NULL);
+    for (int i = 0; i < 5; i++) {
+        hole[i] = txq_hole(&q, &n.worker->txq);
+    }
+    cr_assert(txq_lend(&q, &n.worker->txq, "z", 1));
+    txq_fill(&q, hole[0], NULL, 0);
+    txq_fill(&q, hole[1], "", 0);
+    cr_assert(txq_fill_copy(&q, hole[2], NULL, 0));
+    txq_done(&q, &n.worker->txq, 0);
+    cr_expect(eq(u64, n.worker->txq.spare_count, 3), "they are gone");
+    txq_fill(&q, hole[4], "y", 1);
+    shows(&q, n.worker, "");
+    txq_fill(&q, hole[3], "", 0);
+    cr_assert(txq_keep(&q, &n.worker->txq));
+    shows(&q, n.worker, "yz");
+    txq_done(&q, &n.worker->txq, 2);
+    /* And if that is all there is. */
+    hole[0] = txq_hole(&q, &n.worker->txq);
+    txq_fill(&q, hole[0], NULL, 0);
+    cr_expect(eq(sz, q.bytes, 0));
+    cr_assert(txq_keep(&q, &n.worker->txq));
+    txq_done(&q, &n.worker->txq, 0);
+    cr_expect(q.first == NULL && q.last == NULL);
+    drive_node_fini(&n);
+}
+
+/* A long answer: its head and tail come first, its value in parts between them. */
+Test(txq, a_hole_filled_from_both_ends)
+{
+    struct drive_node n;
+    struct txq q = { 0 };
+    struct txq_segment *hole, *rest;
+    struct slice none = { 0 };
+
+    drive_node_init(&n, NULL);
+    hole = txq_hole(&q, &n.worker->txq);
+    rest = txq_fill_around(&q, &n.worker->txq, hole, SLICE("head "), SLICE(" tail"));
+    cr_assert(rest != NULL);
+    cr_expect(eq(sz, q.holes, 1));
+    shows(&q, n.worker, "head ");
+    cr_assert(txq_lend(&q, &n.worker->txq, ", next", 6), "behind the tail");
+    rest = txq_fill_around(&q, &n.worker->txq, rest, SLICE("one "), none);
+    cr_assert(rest != NULL);
+    shows(&q, n.worker, "head one ");
+    cr_assert(txq_keep(&q, &n.worker->txq));
+    txq_done(&q, &n.worker->txq, 9);
+    rest = txq_fill_around(&q, &n.worker->txq, rest, none, none);
+    cr_assert(rest != NULL);
+    shows(&q, n.worker, "");
+    txq_fill(&q, rest, "two", 3);
+    shows(&q, n.worker, "two tail, next");
+    txq_done(&q, &n.worker->txq, 14);
+    /* At the end of the queue, what is put behind it comes behind it. */
+    hole = txq_hole(&q, &n.worker->txq);
+    rest = txq_fill_around(&q, &n.worker->txq, hole, SLICE("a"), none);
+    cr_assert(rest && txq_copy(&q, &n.worker->txq, "c", 1));
+    txq_fill(&q, rest, "b", 1);
+    shows(&q, n.worker, "abc");
+    txq_drop(&q, &n.worker->txq);
+    cr_expect(eq(sz, q.holes, 0));
+    drive_node_fini(&n);
+}
+
+/* A queue beside a model of it: places with the bytes they will have, in order. */
+struct place {
+    struct buf          bytes;
+    struct txq_segment *hole;  /* between front and back bytes, which are there; NULL: all are */
+    size_t              front, back;
+};
+#define PLACES 400
+
+struct model {
+    struct drive_node n;
+    struct txq        q;
+    struct rng        rng;
+    struct place      place[PLACES];
+    unsigned          first, count;
+    size_t            gone;   /* bytes of the first place that are sent */
+    char             *lent;   /* bytes that may be lent until the next keep */
+    size_t            lent_used;
+};
+#define LENT_BYTES (1u << 20)
+
+/* Some bytes, in the memory of their place. */
+static struct buf
+bytes_make(struct model *m, size_t n)
+{
+    struct buf ret = { 0 };
+
+    cr_assert(buf_reserve(&ret, n + 1));
+    ret.len = n;
+    for (size_t i = 0; i < n; i++) {
+        ret.ptr[i] = (char)rng_next(&m->rng);
+    }
+    return ret;
+}
+
+/* The same bytes where they can be lent. */
+static const char *
+lend(struct model *m, const char *bytes, size_t n)
+{
+    char *ret = m->lent + m->lent_used;
+
+    cr_assert(m->lent_used + n <= LENT_BYTES);
+    if (n > 0) {
+        memcpy(ret, bytes, n);
+    }
+    m->lent_used += n;
+    return ret;
+}
+
+static void
+model_keep(struct model *m)
+{
+    cr_assert(txq_keep(&m->q, &m->n.worker->txq));
+    cr_expect(eq(sz, m->q.lent_bytes, 0));
+    memset(m->lent, 0xa5, m->lent_used);
+    m->lent_used = 0;
+}
+
+static void
+model_put(struct model *m)
+{
+    struct txq_pool *pool = &m->n.worker->txq;
+    size_t n = rng_below(&m->rng, rng_below(&m->rng, 3) ? 20 : 3000);
+    struct place *p = &m->place[m->first + m->count++];
+    struct buf blob = { 0 };
+
+    *p = (struct place){ .bytes = bytes_make(m, n) };
+    switch (rng_below(&m->rng, 5)) {
+    case 0:
+        cr_assert(txq_lend(&m->q, pool, lend(m, p->bytes.ptr, n), n));
+        break;
+    case 1:
+        cr_assert(txq_copy(&m->q, pool, p->bytes.ptr, n));
+        break;
+    case 2:
+        cr_assert(n == 0 || buf_add(&blob, p->bytes.ptr, n));
+        cr_assert(txq_give(&m->q, pool, &blob));
+        break;
+    default:
+        p->hole = txq_hole(&m->q, pool);
+        cr_assert(p->hole != NULL);
+    }
+}
+
+/* Fills some hole, or some more of it. */
+static void
+model_fill(struct model *m)
+{
+    struct place *p = &m->place[m->first + rng_below(&m->rng, m->count)];
+    char *bytes = p->bytes.ptr + p->front;
+    size_t left = p->bytes.len - p->front - p->back, front, back;
+
+    if (!p->hole) {
+        return;
+    }
+    switch (rng_below(&m->rng, 3)) {
+    case 0:
+        txq_fill(&m->q, p->hole, lend(m, bytes, left), left);
+        p->hole = NULL;
+        break;
+    case 1:
+        cr_assert(txq_fill_copy(&m->q, p->hole, bytes, left));
+        p->hole = NULL;
+        break;
+    default:
+        front = rng_below(&m->rng, left + 1);
+        back = rng_below(&m->rng, left - front + 1);
+        p->hole = txq_fill_around(&m->q, &m->n.worker->txq, p->hole,
+                                  slice_of(lend(m, bytes, front), front),
+                                  slice_of(lend(m, bytes + left - back, back), back));
+        cr_assert(p->hole != NULL);
+        p->front += front;
+        p->back += back;
+    }
+}
+
+/* The next byte that the model would send, or NULL: a hole, or nothing. */
+static const char *
+model_next(struct model *m)
+{
+    while (m->count > 0) {
+        struct place *p = &m->place[m->first];
+        size_t there = p->hole ? p->front : p->bytes.len;
+
+        if (m->gone < there) {
+            return &p->bytes.ptr[m->gone++];
+        }
+        if (p->hole) {
+            return NULL;
+        }
+        buf_free(&p->bytes);
+        m->first++;
+        m->count--;
+        m->gone = 0;
+    }
+    return NULL;
+}
+
+static void
+model_send(struct model *m, size_t most)
+{
+    struct iovec iov[8];
+    int spans = 1 + (int)rng_below(&m->rng, 8);
+    int count = txq_iov(&m->q, &m->n.worker->txq, iov, spans);
+    size_t sent = 0;
+
+    for (int i = 0; i < count; i++) {
+        for (size_t k = 0; k < iov[i].iov_len && sent < most; k++, sent++) {
+            const char *want = model_next(m);
+
+            cr_assert(want != NULL, "bytes passed a hole");
+            cr_assert(eq(chr, *want, ((char *)iov[i].iov_base)[k]));
+        }
+    }
+    if (sent < most && count < spans) {
+        cr_assert(model_next(m) == NULL, "bytes are missing");
+    }
+    txq_done(&m->q, &m->n.worker->txq, sent);
+}
+
+static void
+model_check(const struct model *m)
+{
+    size_t bytes = 0, holes = 0;
+
+    for (unsigned i = m->first; i < m->first + m->count; i++) {
+        const struct place *p = &m->place[i];
+
+        bytes += p->hole ? p->front + p->back : p->bytes.len;
+        holes += p->hole != NULL;
+    }
+    cr_assert(eq(sz, m->q.bytes, bytes - m->gone));
+    cr_assert(eq(sz, m->q.holes, holes));
+}
+
+/* Whatever is put, filled, kept and sent in whatever order, the bytes are those of the model. */
+Test(txq, any_sequence_sends_what_a_model_sends)
+{
+    static struct model m;
+
+    m.lent = malloc(LENT_BYTES);
+    drive_node_init(&m.n, NULL);
+    rng_init(&m.rng, 11);
+    for (int round = 0; round < 300; round++) {
+        m.first = m.count = 0;
+        m.gone = 0;
+        while (m.first + m.count < PLACES - 1) {
+            switch (rng_below(&m.rng, 8)) {
+            case 0:
+            case 1:
+                model_put(&m);
+                break;
+            case 2:
+            case 3:
+            case 4:
+                if (m.count > 0) {
+                    model_fill(&m);
+                }
+                break;
+            case 5:
+                model_keep(&m);
+                break;
+            default:
+                model_send(&m, rng_below(&m.rng, 4000));
+            }
+            model_check(&m);
+            if (m.lent_used > LENT_BYTES / 2) {
+                model_keep(&m);
+            }
+        }
+        txq_drop(&m.q, &m.n.worker->txq);
+        m.lent_used = 0;
+        for (unsigned i = m.first; i < m.first + m.count; i++) {
+            buf_free(&m.place[i].bytes);
+        }
+    }
+    free(m.lent);
+    drive_node_fini(&m.n);
 }
