@@ -271,7 +271,7 @@ txq_fill(struct txq *q, struct txq_segment *hole, const char *bytes, size_t n)
     assert(hole->kind == TXQ_HOLE && q->holes > 0);
     hole->kind = TXQ_LENT;
     hole->left = n;
-    hole->u.bytes.ptr = bytes;
+    hole->u.bytes.ptr = n > 0 ? bytes : ""; /* a place, if of nothing: others look behind it */
     q->holes--;
     q->bytes += n;
     q->lent_bytes += n;
