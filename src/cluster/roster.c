@@ -49,7 +49,7 @@ roster_fini(struct roster *r)
     }
     free(r->at);
     free(r->table);
-    free(r->turn);
+    free(r->round);
 }
 
 /* -- by id ------------------------------------------------------------------------------------- */
@@ -180,14 +180,14 @@ roster_remove(struct roster *r, uint16_t index, uint16_t *ret_moved)
     size_t   kept = 0;
 
     assert(index < r->count && r->at[index].suspicion == ROSTER_NONE);
-    for (size_t i = 0; i < r->turn_count; i++) {
-        if (r->turn[i] == index) {
-            r->turn_at -= i < r->turn_at;
+    for (size_t i = 0; i < r->round_count; i++) {
+        if (r->round[i] == index) {
+            r->round_at -= i < r->round_at;
             continue;
         }
-        r->turn[kept++] = r->turn[i] == last ? index : r->turn[i];
+        r->round[kept++] = r->round[i] == last ? index : r->round[i];
     }
-    r->turn_count = kept;
+    r->round_count = kept;
     table_remove(r, r->at[index].info->id);
     roster_release(r, r->at[index].info);
     if (index != last) {
@@ -199,70 +199,70 @@ roster_remove(struct roster *r, uint16_t index, uint16_t *ret_moved)
     *ret_moved = last;
 }
 
-/* -- whose turn it is -------------------------------------------------------------------------- */
+/* -- the round --------------------------------------------------------------------------------- */
 
 bool
-roster_turn_add(struct roster *r, uint16_t index, struct rng *rng)
+roster_round_add(struct roster *r, uint16_t index, struct rng *rng)
 {
     size_t place;
 
-    if (r->at[index].in_turn) {
+    if (r->at[index].in_round) {
         return true;
     }
-    if (r->turn_count == r->turn_capacity) {
-        size_t    capacity = r->turn_capacity == 0 ? CAPACITY_FIRST : r->turn_capacity * 3 / 2;
-        uint16_t *turn = realloc(r->turn, capacity * sizeof *turn);
+    if (r->round_count == r->round_capacity) {
+        size_t    capacity = r->round_capacity == 0 ? CAPACITY_FIRST : r->round_capacity * 3 / 2;
+        uint16_t *round = realloc(r->round, capacity * sizeof *round);
 
-        if (turn == NULL) {
+        if (round == NULL) {
             return false;
         }
-        r->turn = turn;
-        r->turn_capacity = capacity;
+        r->round = round;
+        r->round_capacity = capacity;
     }
-    place = (size_t)rng_below(rng, r->turn_count + 1);
-    r->turn[r->turn_count] = r->turn[place];
-    r->turn[place] = index;
-    r->turn_count++;
-    r->at[index].in_turn = true;
+    place = (size_t)rng_below(rng, r->round_count + 1);
+    r->round[r->round_count] = r->round[place];
+    r->round[place] = index;
+    r->round_count++;
+    r->at[index].in_round = true;
     return true;
 }
 
 /* A new round: without those that are gone, in another order. */
 static void
-turn_renew(struct roster *r, struct rng *rng)
+round_renew(struct roster *r, struct rng *rng)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < r->turn_count; i++) {
-        if (member_is_here(&r->at[r->turn[i]])) {
-            r->turn[kept++] = r->turn[i];
+    for (size_t i = 0; i < r->round_count; i++) {
+        if (member_is_here(&r->at[r->round[i]])) {
+            r->round[kept++] = r->round[i];
         } else {
-            r->at[r->turn[i]].in_turn = false;
+            r->at[r->round[i]].in_round = false;
         }
     }
-    r->turn_count = kept;
-    r->turn_at = 0;
+    r->round_count = kept;
+    r->round_at = 0;
     for (size_t i = kept; i > 1; i--) {
         size_t   j = (size_t)rng_below(rng, i);
-        uint16_t one = r->turn[i - 1];
+        uint16_t one = r->round[i - 1];
 
-        r->turn[i - 1] = r->turn[j];
-        r->turn[j] = one;
+        r->round[i - 1] = r->round[j];
+        r->round[j] = one;
     }
 }
 
 uint16_t
-roster_turn_next(struct roster *r, struct rng *rng)
+roster_round_next(struct roster *r, struct rng *rng)
 {
     for (int round = 0; round < 2; round++) {
-        while (r->turn_at < r->turn_count) {
-            uint16_t index = r->turn[r->turn_at++];
+        while (r->round_at < r->round_count) {
+            uint16_t index = r->round[r->round_at++];
 
             if (member_is_here(&r->at[index])) {
                 return index;
             }
         }
-        turn_renew(r, rng);
+        round_renew(r, rng);
     }
     return ROSTER_NONE;
 }

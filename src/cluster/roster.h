@@ -2,9 +2,9 @@
  * roster.h - the members that a node knows, found by their id, and the order in which they are
  * probed.  Private to cluster/swim.
  *
- * A member has an index, which stays until another is removed.  The turn is a list of those that
- * may be probed, shuffled after each round, so that each has its turn once in a round and nobody
- * can say when.
+ * A member has an index, which stays until another is removed.  The round is a list of those
+ * that may be probed, shuffled each time it is through, so that each is probed once in a round and
+ * nobody can say when.
  *
  * One owner thread.
  */
@@ -25,7 +25,7 @@ struct member {
     uint16_t                  rumour;    /* slot, if there is one about it */
     uint8_t                   state;     /* enum member_state */
     uint8_t                   skips;     /* times that it was not probed because it had been heard */
-    uint8_t                   in_turn;   /* bool: the turn has it */
+    uint8_t                   in_round;  /* bool: the round has it */
 };
 
 /* Where descriptions are kept; see struct swim_config. */
@@ -41,9 +41,9 @@ struct roster {
     uint16_t           *table; /* of ids: indices of members, ROSTER_NONE where there is none */
     size_t              mask;
     uint64_t            salt;  /* so that nobody can choose ids that collide */
-    uint16_t           *turn;
-    size_t              turn_count, turn_capacity;
-    size_t              turn_at;
+    uint16_t           *round;
+    size_t              round_count, round_capacity;
+    size_t              round_at;
     struct roster_share store;
 };
 
@@ -58,14 +58,14 @@ uint16_t roster_find(const struct roster *r, node_id id);
 /* Takes the description, which must be of nobody here.  ROSTER_NONE: no memory, it was released. */
 uint16_t roster_add(struct roster *r, const struct member_info *info, usec_t now);
 /*
- * Removes a member; the last one gets its index.  The turn follows; whatever else has an index must
+ * Removes a member; the last one gets its index.  The round follows; whatever else has an index must
  * be told: *ret_moved is the index that the last one had.
  */
 void roster_remove(struct roster *r, uint16_t index, uint16_t *ret_moved);
-/* Puts a member at a random place of the turn, if it is not there.  False: no memory. */
-bool roster_turn_add(struct roster *r, uint16_t index, struct rng *rng);
-/* Whose turn it is: one that is alive or suspected.  ROSTER_NONE: there is none. */
-uint16_t roster_turn_next(struct roster *r, struct rng *rng);
+/* Puts a member at a random place of the round, if it is not there.  False: no memory. */
+bool roster_round_add(struct roster *r, uint16_t index, struct rng *rng);
+/* The next of the round: one that is alive or suspected.  ROSTER_NONE: there is none. */
+uint16_t roster_round_next(struct roster *r, struct rng *rng);
 
 static inline uint64_t
 member_incarnation(const struct member *m)

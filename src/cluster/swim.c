@@ -297,22 +297,22 @@ somebody_listens(const struct swim *s)
     return swim_peers(s) + s->fallen_count > 0;
 }
 
-/* A member to gossip to: one of the turn, or one that died lately.  ROSTER_NONE: a bad draw. */
+/* A member to gossip to: one of the round, or one that died lately.  ROSTER_NONE: a bad draw. */
 static uint16_t
 listener_draw(struct swim *s)
 {
-    size_t   total = s->roster.turn_count + s->fallen_count;
+    size_t   total = s->roster.round_count + s->fallen_count;
     size_t   i = total == 0 ? 0 : (size_t)rng_below(&s->rng, total);
     uint16_t index;
 
     if (total == 0) {
         return ROSTER_NONE;
     }
-    if (i < s->roster.turn_count) {
-        index = s->roster.turn[i];
+    if (i < s->roster.round_count) {
+        index = s->roster.round[i];
         return member_is_here(&s->roster.at[index]) ? index : (uint16_t)ROSTER_NONE;
     }
-    index = roster_find(&s->roster, s->fallen[i - s->roster.turn_count].id);
+    index = roster_find(&s->roster, s->fallen[i - s->roster.round_count].id);
     if (index == ROSTER_NONE || s->roster.at[index].state != MEMBER_DEAD) {
         return ROSTER_NONE;
     }
@@ -438,12 +438,18 @@ packet_step(struct swim *s, const struct swim_event *ev)
     }
 }
 
-/* One member as another holds it: death is only suspected, since the other may be wrong. */
+/*
+ * One member as another holds it.  Death is only suspected, since the other may be wrong; and a
+ * suspicion that we have is not confirmed by it, since the other may have it from us.
+ */
 static void
 state_hear(struct swim *s, const struct gossip_message *m, node_id from)
 {
     const struct member_info *info = m->info;
-    bool                      known = roster_find(&s->roster, info->id) != ROSTER_NONE;
+    uint16_t                  index = roster_find(&s->roster, info->id);
+    bool                      known = index != ROSTER_NONE;
+    bool suspected = known && s->roster.at[index].state == MEMBER_SUSPECT &&
+                     info->incarnation <= member_incarnation(&s->roster.at[index]);
 
     switch (m->state) {
     case MEMBER_ALIVE:
@@ -451,10 +457,12 @@ state_hear(struct swim *s, const struct gossip_message *m, node_id from)
         break;
     case MEMBER_SUSPECT:
         swim_hear_alive(s, info);
-        swim_hear_suspect(s, info->id, info->incarnation, from);
+        if (!suspected) {
+            swim_hear_suspect(s, info->id, info->incarnation, from);
+        }
         break;
     case MEMBER_DEAD:
-        if (known) {
+        if (known && !suspected) {
             swim_hear_suspect(s, info->id, info->incarnation, from);
         }
         break;

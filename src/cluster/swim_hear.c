@@ -199,7 +199,7 @@ member_join(struct swim *s, const struct member_info *info)
     }
     m = &s->roster.at[index];
     member_lay(s, m, MEMBER_ALIVE);
-    s->starved |= !roster_turn_add(&s->roster, index, &s->rng);
+    s->starved |= !roster_round_add(&s->roster, index, &s->rng);
     swim_tell(s, SWIM_JOINED, info->id, 0, &info->addr);
     if (!s->lonely) { /* or the others have told us, and there is nobody else to tell */
         swim_rumour(s, index, GOSSIP_ALIVE, 0);
@@ -256,7 +256,7 @@ member_renew(struct swim *s, uint16_t index, const struct member_info *kept)
         swim_tell(s, SWIM_REFUTED, kept->id, 0, &kept->addr);
     } else if (was != MEMBER_ALIVE) {
         swim_tell(s, SWIM_RETURNED, kept->id, 0, &kept->addr);
-        s->starved |= !roster_turn_add(&s->roster, index, &s->rng);
+        s->starved |= !roster_round_add(&s->roster, index, &s->rng);
     }
     if (!same && (was == MEMBER_ALIVE || was == MEMBER_SUSPECT)) {
         swim_tell(s, SWIM_CHANGED, kept->id, 0, &kept->addr);

@@ -20,7 +20,7 @@
 #define ROOM_KEPT      256 /* entries of an array of the output that are kept for the next step */
 #define SYNCS_MAX      4   /* whole states asked for in one step */
 #define EAGER_MAX      3   /* new seeds asked at once, without waiting for the next rejoin */
-#define SKIPS_MAX      3   /* turns that a member just heard is not probed */
+#define SKIPS_MAX      3   /* rounds in which a member just heard is not probed */
 #define DEAD_TOLD      (30 * USEC_PER_SEC) /* the dead hear gossip for so long */
 #define CONFLICT_DEAD  (5 * USEC_PER_SEC)  /* who is dead for so long has lost its id */
 #define CONFLICT_TOLD  (10 * USEC_PER_SEC)

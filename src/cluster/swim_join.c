@@ -237,9 +237,9 @@ sync_step(struct swim *s)
         s->sync_at = s->now + (usec_t)rng_below(&s->rng, (uint64_t)interval);
         return;
     }
-    for (int tries = 0; tries < 30 && s->roster.turn_count > 0; tries++) {
-        size_t               n = (size_t)rng_below(&s->rng, s->roster.turn_count);
-        const struct member *m = &s->roster.at[s->roster.turn[n]];
+    for (int tries = 0; tries < 30 && s->roster.round_count > 0; tries++) {
+        size_t               n = (size_t)rng_below(&s->rng, s->roster.round_count);
+        const struct member *m = &s->roster.at[s->roster.round[n]];
 
         if (m->state == MEMBER_ALIVE) {
             sync_with(s, &m->info->addr);

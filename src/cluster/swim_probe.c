@@ -44,7 +44,7 @@ static uint16_t
 helper_draw(struct swim *s, const struct probe *p)
 {
     const struct roster *r = &s->roster;
-    uint16_t             index = r->turn[rng_below(&s->rng, r->turn_count)];
+    uint16_t             index = r->round[rng_below(&s->rng, r->round_count)];
     node_id              id = r->at[index].info->id;
 
     if (r->at[index].state != MEMBER_ALIVE || id == p->id) {
@@ -116,15 +116,15 @@ probe_fail(struct swim *s, struct probe *p)
     }
 }
 
-/* Whose turn it is to be probed; who was just heard is let off a few times. */
+/* Who is to be probed now; who was just heard is let off a few times. */
 static uint16_t
-turn_take(struct swim *s)
+round_take(struct swim *s)
 {
     size_t   tries = swim_peers(s) < 16 ? swim_peers(s) : 16;
     uint32_t now = (uint32_t)(s->now >> 10), recent = (uint32_t)(s->config.probe_interval >> 10);
 
     for (; tries > 0; tries--) {
-        uint16_t       index = roster_turn_next(&s->roster, &s->rng);
+        uint16_t       index = roster_round_next(&s->roster, &s->rng);
         struct member *m = &s->roster.at[index == ROSTER_NONE ? 0 : index];
 
         if (index == ROSTER_NONE) {
@@ -156,7 +156,7 @@ round_step(struct swim *s)
         return;
     }
     s->probe_at = s->now + interval * ((usec_t)s->awareness + 1);
-    index = s->leaving ? (uint16_t)ROSTER_NONE : turn_take(s);
+    index = s->leaving ? (uint16_t)ROSTER_NONE : round_take(s);
     if (index != ROSTER_NONE) {
         probe_begin(s, &s->probe[0], &s->roster.at[index]);
     } else if (swim_peers(s) == 0) {

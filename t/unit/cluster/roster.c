@@ -57,7 +57,7 @@ Test(roster, members_are_found_by_their_id)
         cr_assert(eq(int, index != ROSTER_NONE, known[i]));
         if (!known[i]) {
             index = add(&r, i + 1);
-            cr_assert(index != ROSTER_NONE && roster_turn_add(&r, index, &rng));
+            cr_assert(index != ROSTER_NONE && roster_round_add(&r, index, &rng));
             count++;
         } else if (rng_below(&rng, 3) == 0) {
             roster_remove(&r, index, &moved);
@@ -69,7 +69,7 @@ Test(roster, members_are_found_by_their_id)
         known[i] = !known[i];
     }
     cr_expect(eq(sz, r.count, count));
-    cr_expect(eq(sz, r.turn_count, count));
+    cr_expect(eq(sz, r.round_count, count));
     cr_expect(eq(sz, shared, count));
     for (size_t i = 0; i < MANY; i++) {
         cr_assert(eq(int, roster_find(&r, i + 1) != ROSTER_NONE, known[i]), "id %zu", i + 1);
@@ -89,15 +89,15 @@ Test(roster, everybody_has_a_turn_in_each_round)
 
     rng_init(&rng, 1);
     roster_init(&r, &store, 42);
-    cr_expect(eq(u16, roster_turn_next(&r, &rng), ROSTER_NONE));
+    cr_expect(eq(u16, roster_round_next(&r, &rng), ROSTER_NONE));
     for (node_id id = 1; id <= 100; id++) {
-        cr_assert(roster_turn_add(&r, add(&r, id), &rng));
+        cr_assert(roster_round_add(&r, add(&r, id), &rng));
     }
     for (int round = 0; round < 4; round++) {
         bool seen[100] = { false };
 
         for (int i = 0; i < 100; i++) {
-            uint16_t index = roster_turn_next(&r, &rng);
+            uint16_t index = roster_round_next(&r, &rng);
 
             cr_assert(index < 100 && !seen[index], "round %d, turn %d", round, i);
             seen[index] = true;
@@ -109,13 +109,13 @@ Test(roster, everybody_has_a_turn_in_each_round)
         r.at[i].state = i == 50 ? MEMBER_SUSPECT : i % 2 ? MEMBER_DEAD : MEMBER_LEFT;
     }
     for (int i = 0; i < 5; i++) {
-        cr_expect(eq(u16, roster_turn_next(&r, &rng), 50), "the dead have none");
+        cr_expect(eq(u16, roster_round_next(&r, &rng), 50), "the dead have none");
     }
     r.at[7].state = MEMBER_ALIVE;
-    cr_assert(roster_turn_add(&r, 7, &rng));
-    cr_expect(eq(sz, r.turn_count, 2));
+    cr_assert(roster_round_add(&r, 7, &rng));
+    cr_expect(eq(sz, r.round_count, 2));
     for (int i = 0; i < 3; i++) { /* the round that has begun may be over for it */
-        uint16_t index = roster_turn_next(&r, &rng);
+        uint16_t index = roster_round_next(&r, &rng);
 
         cr_expect(index == 7 || index == 50);
         sum += index;

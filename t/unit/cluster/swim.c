@@ -6,8 +6,7 @@
  */
 #include "cluster/swim.h"
 #include "base/rng.h"
-#include "cluster/rumour.h"
-#include "cluster/suspicion.h"
+#include "cluster/swim_impl.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdio.h>
@@ -1130,4 +1129,171 @@ Test(swim, a_change_reaches_all)
     }
     cr_expect(eq(sz, noted_count(SWIM_CHANGED), 7));
     world_end();
+}
+
+/* -- whatever comes ---------------------------------------------------------------------------- */
+
+/* What must hold between any two steps; incarnation[] is what was held of each id before. */
+static void
+check_whole(const struct swim *s, const struct swim_out *out, uint64_t *incarnation, size_t ids)
+{
+    size_t   count[MEMBER_LEFT + 1] = { 0 };
+    uint64_t digest = 0;
+
+    for (size_t i = 0; i < s->roster.count; i++) {
+        const struct member *m = &s->roster.at[i];
+        size_t               id = (size_t)m->info->id;
+
+        cr_assert(roster_find(&s->roster, id) == i);
+        cr_assert(eq(int, m->suspicion != SUSPICION_NONE, m->state == MEMBER_SUSPECT));
+        cr_assert(m->rumour == RUMOUR_NONE || s->rumours.slot[m->rumour].member == i);
+        cr_assert(member_is_here(m) ? i == 0 || m->in_round : true);
+        cr_assert(id < ids);
+        cr_assert(member_incarnation(m) >= incarnation[id], "the incarnation of %zu fell", id);
+        incarnation[id] = member_incarnation(m);
+        count[m->state] += i > 0;
+        digest += member_is_here(m) ? swim_digest_part(m) : 0;
+    }
+    for (int state = MEMBER_ALIVE; state <= MEMBER_LEFT; state++) {
+        cr_assert(eq(sz, count[state], s->state_count[state]), "state %d", state);
+    }
+    cr_assert(eq(u64, digest, s->digest));
+    cr_assert(eq(sz, s->suspicions.count, s->state_count[MEMBER_SUSPECT]));
+    cr_assert(s->awareness <= SWIM_AWARENESS_MAX);
+    cr_assert(out->wake_at >= s->now && out->send_count <= DRAFTS_MAX);
+    for (size_t i = 0; i < out->send_count; i++) {
+        size_t bytes = GOSSIP_OVERHEAD;
+
+        for (size_t k = 0; k < out->send[i].count; k++) {
+            bytes += gossip_size(&out->send[i].message[k]);
+        }
+        cr_assert(bytes <= GOSSIP_PACKET_MAX);
+    }
+}
+
+#define IDS 40
+
+static struct gossip_message
+message_random(struct rng *rng, struct member_info *info)
+{
+    struct gossip_message m = { .kind = (enum gossip_kind)(1 + rng_below(rng, GOSSIP_RING)) };
+    uint64_t              incarnation = 990 + rng_below(rng, 40);
+
+    *info = info_of((int)rng_below(rng, 200), incarnation);
+    info->id = 1 + rng_below(rng, IDS - 1);
+    info->nonce = rng_below(rng, 3);
+    info->phase = (uint8_t)rng_below(rng, PHASE_LEFT + 1);
+    m.seq = (uint32_t)rng_below(rng, 100);
+    m.id = info->id;
+    m.from = 1 + rng_below(rng, IDS - 1);
+    m.incarnation = rng_below(rng, 50) == 0 ? rng_next(rng) : incarnation;
+    m.addr = info->addr;
+    m.state = (enum member_state)rng_below(rng, MEMBER_LEFT + 1);
+    m.info = m.kind == GOSSIP_ALIVE ? info : NULL;
+    m.op.node = rng_below(rng, 50);
+    return m;
+}
+
+static void
+event_random(struct rng *rng, struct swim_event *ev, struct gossip_message m[4],
+             struct member_info info[4])
+{
+    uint64_t which = rng_below(rng, 40);
+
+    *ev = (struct swim_event){ .kind = SWIM_PACKET, .from = 1 + rng_below(rng, IDS - 1),
+                               .id = 1 + rng_below(rng, IDS - 1), .message = m,
+                               .addr = addr_of((int)rng_below(rng, 200)), .info = info };
+    if (which <= SWIM_SEEDS_FORGET) {
+        ev->kind = (enum swim_event_kind)which;
+    } else if (which == 39) {
+        ev->kind = SWIM_INFO;
+    }
+    ev->count = 1 + rng_below(rng, 4);
+    for (size_t i = 0; i < ev->count; i++) {
+        m[i] = message_random(rng, &info[i]);
+    }
+}
+
+/* Descriptions that cannot always be had. */
+static struct rng starving;
+static size_t     shared;
+
+static const struct member_info *
+share_rarely(void *arg, const struct member_info *info)
+{
+    struct member_info *copy = NULL;
+
+    (void)arg;
+    if (shared == 0 || rng_below(&starving, 3) > 0) {
+        copy = malloc(sizeof *copy);
+        *copy = *info;
+        shared++;
+    }
+    return copy;
+}
+
+static void
+release(void *arg, const struct member_info *info)
+{
+    (void)arg;
+    shared--;
+    free((void *)(uintptr_t)info);
+}
+
+static void
+nonsense_run(uint64_t seed, bool starve)
+{
+    struct swim_config config;
+    struct rng rng;
+    struct swim *s;
+    uint64_t incarnation[IDS] = { 0 };
+    usec_t now = START;
+    size_t failed = 0;
+
+    rng_init(&rng, seed);
+    rng_init(&starving, seed);
+    swim_config_defaults(&config);
+    config.self = info_of(0, 1000);
+    config.self.id = 1;
+    config.self.nonce = 1;
+    config.remember = 60 * SEC;
+    config.share = starve ? share_rarely : NULL;
+    config.release = starve ? release : NULL;
+    s = swim_new(&config, now);
+    cr_assert(s != NULL);
+    for (int turn = 0; turn < 20000; turn++) {
+        struct member_info info[4];
+        struct gossip_message m[4];
+        struct swim_event ev;
+        struct swim_out out;
+
+        event_random(&rng, &ev, m, info);
+        now += (usec_t)rng_below(&rng, rng_below(&rng, 100) == 0 ? 100 * SEC : 100 * MSEC);
+        failed += swim_step(s, &ev, now, &out) == ERR_NOMEM;
+        for (size_t i = 0; i < out.change_count; i++) {
+            if (out.change[i].kind == SWIM_FORGOTTEN) {
+                incarnation[out.change[i].id] = 0;
+            }
+        }
+        check_whole(s, &out, incarnation, IDS);
+    }
+    cr_expect(starve == (failed > 0));
+    swim_free(s);
+    cr_expect(zero(sz, shared));
+}
+
+/* Any messages in any order leave it whole, and no incarnation ever falls. */
+Test(swim, nonsense_does_not_break_it)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        nonsense_run(seed, false);
+    }
+}
+
+/* Nor does the want of memory. */
+Test(swim, a_starving_node_stays_whole)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        nonsense_run(seed, true);
+    }
 }
