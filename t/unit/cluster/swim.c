@@ -713,6 +713,162 @@ Test(swim, a_node_whose_helpers_are_silent_blames_itself)
     world_end();
 }
 
+/* Each nack that is missing counts, and one of a stranger does not. */
+Test(swim, missing_nacks_are_counted)
+{
+    const struct gossip_message *ask;
+    int      helper;
+    uint32_t seq;
+
+    alone_begin(6, 40);
+    flights_forget();
+    ask = run_to(GOSSIP_PING_REQ, &helper);
+    seq = ask->seq;
+    for (int i = 0; i < 2; i++) { /* said twice, it is one */
+        feed(helper, (struct gossip_message){ .kind = GOSSIP_NACK, .seq = seq });
+        feed(20, (struct gossip_message){ .kind = GOSSIP_NACK, .seq = seq });
+    }
+    cr_expect(zero(uint, swim_awareness(world.node[0])));
+    world.now = world.wake[0];
+    node_step(0, &(struct swim_event){ .kind = SWIM_TICK });
+    cr_expect(eq(uint, swim_awareness(world.node[0]), 2), "three were asked");
+    cr_expect(eq(sz, noted_count(SWIM_SUSPECTED), 1));
+    world_end();
+}
+
+/* A node that was stopped takes up its suspicions where it left them. */
+Test(swim, a_suspicion_does_not_end_in_sleep)
+{
+    const struct swim_event tick = { .kind = SWIM_TICK };
+
+    alone_begin(1, 41);
+    while (held(0, 1) != MEMBER_SUSPECT) {
+        world.now = world.wake[0];
+        node_step(0, &tick);
+    }
+    world.now += 60 * SEC;
+    node_step(0, &tick);
+    cr_expect(eq(int, held(0, 1), MEMBER_SUSPECT));
+    world_run(world.now + SEC);
+    cr_expect(eq(int, held(0, 1), MEMBER_SUSPECT));
+    world_run(world.now + 2 * SEC);
+    cr_expect(eq(int, held(0, 1), MEMBER_DEAD));
+    world_end();
+}
+
+/* A stranger learns at once that it is one, and makes itself known. */
+Test(swim, a_stranger_is_asked_who_it_is)
+{
+    const struct gossip_message *m;
+
+    alone_begin(1, 42);
+    flights_forget();
+    feed(5, (struct gossip_message){ .kind = GOSSIP_PING, .id = id_of(0), .seq = 1 });
+    m = flying(GOSSIP_ACK, 5);
+    cr_assert(m != NULL);
+    cr_expect(eq(int, m[1].kind, GOSSIP_SUSPECT));
+    cr_expect(eq(u64, m[1].id, id_of(5)));
+    cr_expect(zero(u64, m[1].incarnation));
+    flights_forget();
+    feed(1, (struct gossip_message){ .kind = GOSSIP_SUSPECT, .id = id_of(0), .from = id_of(1) });
+    m = flying(GOSSIP_ALIVE, 1);
+    cr_assert(m != NULL);
+    cr_expect(eq(u64, m->info->id, id_of(0)));
+    cr_expect(eq(u64, m->info->incarnation, 1000), "nothing needs to be refuted");
+    cr_expect(zero(sz, noted_count(SWIM_ACCUSED)));
+    world_end();
+}
+
+static void
+check_held(node_id id, uint64_t described, uint64_t incarnation, enum member_state state)
+{
+    struct gossip_message m;
+    struct swim_member    is;
+
+    cr_assert(swim_member_find(world.node[0], id, &is));
+    cr_expect(eq(u64, is.info->incarnation, described));
+    cr_expect(eq(int, is.state, state));
+    for (size_t i = 0; swim_state_at(world.node[0], i, &m); i++) {
+        if (m.id == id) {
+            cr_expect(eq(u64, m.incarnation, incarnation));
+            cr_expect(eq(int, m.kind, described == incarnation ? GOSSIP_ALIVE : GOSSIP_SUSPECT));
+        }
+    }
+}
+
+/* An accusation may be heard before the description it is about. */
+Test(swim, news_may_overtake_each_other)
+{
+    alone_begin(3, 43);
+    feed(2, (struct gossip_message){ .kind = GOSSIP_SUSPECT, .id = id_of(1), .incarnation = 1010,
+                                     .from = id_of(2) });
+    check_held(id_of(1), 1000, 1010, MEMBER_SUSPECT);
+    feed_alive(1, 1009);
+    check_held(id_of(1), 1009, 1010, MEMBER_SUSPECT);
+    feed_alive(1, 1010);
+    check_held(id_of(1), 1010, 1010, MEMBER_SUSPECT);
+    feed(2, (struct gossip_message){ .kind = GOSSIP_SUSPECT, .id = id_of(1), .incarnation = 1020,
+                                     .from = id_of(2) });
+    feed_alive(1, 1021);
+    check_held(id_of(1), 1021, 1021, MEMBER_ALIVE);
+    feed(2, (struct gossip_message){ .kind = GOSSIP_SUSPECT, .id = id_of(1), .incarnation = 1020,
+                                     .from = id_of(2) });
+    check_held(id_of(1), 1021, 1021, MEMBER_ALIVE);
+    world_end();
+}
+
+/* The first news after a silence goes out at once; what comes then waits for the next round. */
+Test(swim, news_does_not_wait)
+{
+    usec_t first;
+    size_t sent;
+
+    alone_begin(8, 44);
+    for (int i = 0; i < 100; i++) { /* until nothing is left to tell */
+        flights_forget();
+        world.now = world.wake[0];
+        node_step(0, &(struct swim_event){ .kind = SWIM_TICK });
+    }
+    world.now += SEC;
+    first = world.now;
+    sent = world.sent[0];
+    feed_alive(1, 2000);
+    cr_expect(world.sent[0] >= sent + 3);
+    world.now += MSEC;
+    sent = world.sent[0];
+    feed_alive(2, 2000);
+    cr_expect(eq(sz, world.sent[0], sent));
+    cr_expect(world.wake[0] <= first + world.config.gossip_interval);
+    world_end();
+}
+
+/* The larger the cluster, the larger its state and the more seldom it is exchanged. */
+Test(swim, whole_states_are_exchanged_more_seldom_in_large_clusters)
+{
+    static const struct { size_t members; usec_t times; } row[] = {
+        { 2, 1 }, { 32, 1 }, { 33, 2 }, { 64, 2 }, { 65, 3 }, { 128, 3 }, { 1000, 6 },
+    };
+    size_t n = 1;
+
+    world_begin(45);
+    node_start(0, 1000);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct swim *s = world.node[0];
+
+        for (; n < row[i].members; n++) {
+            struct member_info info = info_of(1, 1000);
+
+            info.id = 0x9000 + n;
+            swim_hear_alive(s, &info);
+        }
+        world.synced = 0;
+        s->sync_at = world.now;
+        swim_join_run(s);
+        cr_expect(eq(i64, s->sync_at - world.now, row[i].times * 15 * SEC), "%zu members", n);
+    }
+    world_end();
+}
+
 /* Of two, nobody can confirm: the one buries the other. */
 Test(swim, of_two_one_may_judge_alone)
 {
