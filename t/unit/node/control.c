@@ -49,6 +49,7 @@ static struct world {
     struct rng     rng;
     struct one     node[NODES];
     bool           cut[NODES][NODES]; /* nothing comes through */
+    bool           no_facts;          /* datagrams with facts about the ring are lost */
     struct flight *flights;           /* in the order of their time */
 } world;
 
@@ -79,12 +80,28 @@ id_of(int i)
     return (node_id)(100 + i);
 }
 
+static bool
+has_facts(struct slice packet)
+{
+    struct gossip_reader r;
+    struct gossip_message m;
+
+    cr_assert(eq(int, gossip_open(&r, packet, gossip_label("magpie")), GOSSIP_OK));
+    while (gossip_next(&r, &m) == GOSSIP_OK) {
+        if (m.kind == GOSSIP_RING) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 fly(enum flight_kind kind, int from, int to, struct slice bytes)
 {
     struct flight *f, **at = &world.flights;
 
-    if (to < 0 || world.cut[from][to]) {
+    if (to < 0 || world.cut[from][to] ||
+        (kind == DATAGRAM && world.no_facts && has_facts(bytes))) {
         return;
     }
     f = calloc(1, sizeof *f);
@@ -705,6 +722,24 @@ Test(control, missed_news_are_caught_up)
     agree(3, 3);
 }
 
+/* ... well before whole states are exchanged anyway. */
+Test(control, another_digest_is_asked_about)
+{
+    cluster(4);
+    pass(20 * SEC);
+    stop(3);
+    pass(10 * SEC);
+    struct control_out out;
+
+    world.no_facts = true;
+    cr_expect(eq(int, control_forget(world.node[0].control, id_of(3), world.now, &out), ERR_OK));
+    obey(0, &out);
+    cr_expect(eq(uint, places(0), 3));
+    cr_expect(eq(uint, places(1), 4));
+    pass(6 * SEC);
+    agree(3, 3);
+}
+
 /* Its own place is nobody else's to give away. */
 Test(control, the_own_place_is_defended)
 {
@@ -742,7 +777,7 @@ Test(control, impossible_stamps_are_refused)
     char packet[GOSSIP_PACKET_MAX];
     size_t n = gossip_write_header(&h, packet, sizeof packet);
 
-    m.op = (struct ring_op){ .kind = RING_OP_PLACEMENT, .stamp = INT64_MAX, .proposer = 5,
+    m.op = (struct ring_op){ .kind = RING_OP_PLACEMENT, .stamp = INT64_MAX / 2 + 1, .proposer = 5,
                              .placement = RING_KETAMA_OAT, .replicas = 1 };
     n += gossip_write(&m, packet + n, sizeof packet - n);
     control_datagram(world.node[0].control, &from, slice_of(packet, n), world.now, &out);
@@ -899,6 +934,21 @@ Test(control, quiet_when_idle)
     cr_expect(eq(uint, world.node[0].views, views));
     cr_expect(le(uint, world.node[0].packets - packets, 60 * 6));
     cr_expect(le(i64, metric_get(&world.node[0].metrics, M_GOSSIP_OUT_BYTES) - bytes, 60 * 1024));
+}
+
+/* What a node says of its ring is not worth a view, however many say it. */
+Test(control, few_views_for_one_newcomer)
+{
+    unsigned views;
+
+    cluster(5);
+    pass(10 * SEC);
+    views = world.node[0].views;
+    start(5);
+    seeds(5, 0, 1);
+    pass(20 * SEC);
+    agree(6, 6);
+    cr_expect(le(uint, world.node[0].views - views, 3));
 }
 
 /* The profiles are what they say: a death is known sooner or later. */
