@@ -12,8 +12,6 @@
 #define TAKEN_FOR      (5 * USEC_PER_SEC) /* longer than until the next look */
 #define RESYNC_EVERY   (3 * USEC_PER_SEC) /* between two looks for members with another ring */
 
-#define STAMP_MAX      (INT64_MAX / 2)    /* so that there is always a greater one */
-
 /*
  * What a node proposes only because nobody said anything: counts less than the word of anybody, and
  * of two the older counts, so that a cluster keeps its placement when a node joins that was started
@@ -112,7 +110,7 @@ control_ring_learn(struct control *c, const struct ring_op *op, usec_t now)
 {
     bool known = ring_ops_find(c->ops, op->node) != NULL;
 
-    if (op->stamp < 0 || op->stamp > STAMP_MAX ||
+    if (op->stamp < 0 || op->stamp > RING_STAMP_MAX ||
         (!known && ring_ops_count(c->ops) > CLUSTER_MEMBERS_MAX)) {
         metric_add(c->metrics, M_CLUSTER_REFUSED, 1);
     } else {

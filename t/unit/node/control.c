@@ -777,12 +777,13 @@ Test(control, impossible_stamps_are_refused)
     char packet[GOSSIP_PACKET_MAX];
     size_t n = gossip_write_header(&h, packet, sizeof packet);
 
-    m.op = (struct ring_op){ .kind = RING_OP_PLACEMENT, .stamp = INT64_MAX / 2 + 1, .proposer = 5,
+    m.op = (struct ring_op){ .kind = RING_OP_PLACEMENT, .stamp = RING_STAMP_MAX + 1, .proposer = 5,
                              .placement = RING_KETAMA_OAT, .replicas = 1 };
     n += gossip_write(&m, packet + n, sizeof packet - n);
     control_datagram(world.node[0].control, &from, slice_of(packet, n), world.now, &out);
     obey(0, &out);
     cr_expect(eq(int, world.node[0].view->placement, RING_NATIVE));
+    cr_expect(eq(i64, metric_get(&world.node[0].metrics, M_CLUSTER_REFUSED), 1));
     pass(SEC);
     agree(2, 2);
 }
