@@ -588,10 +588,11 @@ gossip_on_left(struct ev_loop *ev, struct ev_timer *w, int events)
     g->config.left(g->config.arg);
 }
 
-static void
+static err_t
 watchers_init(struct gossip *g)
 {
-    talks_init(&g->talks, g->config.loop, &gossip_talks, g);
+    err_t e = talks_open(&g->talks, g->config.loop, &gossip_talks, g);
+
     g->talks.patience = gossip_scale(g, USEC_PER_SEC);
     ev_timer_init(&g->wake, gossip_on_wake, 0., 0.);
     g->wake.data = g;
@@ -600,6 +601,7 @@ watchers_init(struct gossip *g)
     ev_async_init(&g->news, gossip_on_news);
     g->news.data = g;
     ev_async_start(g->config.loop->ev, &g->news);
+    return e;
 }
 
 err_t
@@ -615,8 +617,10 @@ gossip_new(const struct gossip_config *config, struct gossip **ret, struct err_d
     g->config = *config;
     g->settings = config->node->settings;
     pthread_mutex_init(&g->lock, NULL);
-    watchers_init(g);
-    e = places_open(&g->places, g->settings, config->client_port, d);
+    e = watchers_init(g) == ERR_OK ? ERR_OK : err_set(d, ERR_NOMEM, "no descriptors are left");
+    if (!e) {
+        e = places_open(&g->places, g->settings, config->client_port, d);
+    }
     if (!e) {
         e = seeds_open(g, d);
     }

@@ -7,11 +7,13 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #define LENGTH_BYTES 4u            /* in front of a whole state */
 #define READ_BYTES   (64u << 10)
 #define READS_MAX    8             /* in one turn */
+#define EVENTS_MAX   64            /* likewise, of all conversations */
 #define SYNC_FACTOR  5             /* of patience */
 
 enum talk_step {
@@ -25,7 +27,8 @@ enum talk_step {
 struct talk {
     struct talks       *all;
     struct talk        *next, *prev;
-    struct ev_io        io;
+    int                 fd;
+    uint32_t            events; /* that it waits for */
     struct ev_timer     deadline;
     struct cluster_addr addr;
     enum peer_purpose   purpose;
@@ -46,12 +49,12 @@ talk_free(struct talk *k, int *keep_fd)
 {
     struct talks *t = k->all;
 
-    ev_io_stop(t->loop->ev, &k->io);
+    (void)epoll_ctl(t->epoll, EPOLL_CTL_DEL, k->fd, NULL);
     ev_timer_stop(t->loop->ev, &k->deadline);
     if (keep_fd != NULL) {
-        *keep_fd = k->io.fd;
+        *keep_fd = k->fd;
     } else {
-        (void)close(k->io.fd);
+        (void)close(k->fd);
     }
     if (k->next != NULL) {
         k->next->prev = k->prev;
@@ -110,14 +113,18 @@ talk_allow(struct talk *k, usec_t time)
 
 /* -- what is said ------------------------------------------------------------------------------ */
 
-static void
-talk_watch(struct talk *k, int events)
+/* Waits for these events; false: the kernel has no memory for it. */
+static bool
+talk_watch(struct talk *k, uint32_t events)
 {
-    if ((k->io.events & (EV_READ | EV_WRITE)) != events) {
-        ev_io_stop(k->all->loop->ev, &k->io);
-        ev_io_set(&k->io, k->io.fd, events);
-        ev_io_start(k->all->loop->ev, &k->io);
+    struct epoll_event e = { .events = events, .data.ptr = k };
+    int op = k->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+
+    if (k->events != events && epoll_ctl(k->all->epoll, op, k->fd, &e) < 0) {
+        return false;
     }
+    k->events = events;
+    return true;
 }
 
 static bool
@@ -294,7 +301,7 @@ talk_part(struct talk *k)
         return;
     }
     /* The caller closes; what he did not read would be lost if we did so first. */
-    (void)shutdown(k->io.fd, SHUT_WR);
+    (void)shutdown(k->fd, SHUT_WR);
     talk_end(k, TALKS_DONE, 0);
 }
 
@@ -337,7 +344,7 @@ talk_read(struct talk *k, bool *ret_more)
         talk_end(k, TALKS_FAILED, ENOMEM);
         return false;
     }
-    n = recv(k->io.fd, k->in.ptr + k->in.len, room, MSG_DONTWAIT);
+    n = recv(k->fd, k->in.ptr + k->in.len, room, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
         return true;
     }
@@ -361,7 +368,7 @@ static bool
 talk_write(struct talk *k)
 {
     while (k->sent < k->out.len) {
-        ssize_t n = send(k->io.fd, k->out.ptr + k->sent, k->out.len - k->sent,
+        ssize_t n = send(k->fd, k->out.ptr + k->sent, k->out.len - k->sent,
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
@@ -389,7 +396,7 @@ talk_connected(struct talk *k)
     int error = 0;
     socklen_t len = sizeof error;
 
-    if (getsockopt(k->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0) {
+    if (getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0) {
         error = errno;
     }
     if (error != 0) {
@@ -401,13 +408,10 @@ talk_connected(struct talk *k)
 }
 
 static void
-talk_on_event(struct ev_loop *ev, struct ev_io *w, int events)
+talk_turn(struct talk *k)
 {
-    struct talk *k = w->data;
     bool more = true;
 
-    (void)ev;
-    (void)events;
     if (k->step == TALK_CONNECTING && !talk_connected(k)) {
         return;
     }
@@ -417,7 +421,23 @@ talk_on_event(struct ev_loop *ev, struct ev_io *w, int events)
             return;
         }
     }
-    talk_watch(k, k->out.len > 0 ? EV_WRITE : EV_READ);
+    if (!talk_watch(k, k->out.len > 0 ? EPOLLOUT : EPOLLIN)) {
+        talk_end(k, TALKS_FAILED, errno);
+    }
+}
+
+/* One after the other: what one of them leads to may be the end of another. */
+static void
+talks_on_ready(struct ev_loop *ev, struct ev_io *w, int events)
+{
+    struct talks *t = w->data;
+    struct epoll_event e;
+
+    (void)ev;
+    (void)events;
+    for (int i = 0; i < EVENTS_MAX && t->epoll >= 0 && epoll_wait(t->epoll, &e, 1, 0) == 1; i++) {
+        talk_turn(e.data.ptr);
+    }
 }
 
 /* -- beginning --------------------------------------------------------------------------------- */
@@ -445,19 +465,29 @@ talk_new(struct talks *t, int fd, const struct cluster_addr *addr, bool calls)
     } else {
         t->in++;
     }
-    ev_io_init(&k->io, talk_on_event, fd, calls ? EV_WRITE : EV_READ);
-    k->io.data = k;
+    k->fd = fd;
     ev_timer_init(&k->deadline, talk_on_deadline, 0., 0.);
     k->deadline.data = k;
-    ev_io_start(t->loop->ev, &k->io);
+    if (!talk_watch(k, calls ? EPOLLOUT : EPOLLIN)) {
+        talk_free(k, NULL);
+        return NULL;
+    }
     talk_allow(k, t->patience);
     return k;
 }
 
-void
-talks_init(struct talks *t, struct loop *loop, const struct talks_ops *ops, void *arg)
+err_t
+talks_open(struct talks *t, struct loop *loop, const struct talks_ops *ops, void *arg)
 {
     *t = (struct talks){ .loop = loop, .ops = ops, .arg = arg };
+    t->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (t->epoll < 0) {
+        return ERR_NOMEM;
+    }
+    ev_io_init(&t->ready, talks_on_ready, t->epoll, EV_READ);
+    t->ready.data = t;
+    ev_io_start(loop->ev, &t->ready);
+    return ERR_OK;
 }
 
 void
@@ -528,5 +558,10 @@ talks_close(struct talks *t)
 {
     while (t->first != NULL) {
         talk_free(t->first, NULL);
+    }
+    if (t->epoll >= 0) {
+        ev_io_stop(t->loop->ev, &t->ready);
+        (void)close(t->epoll);
+        t->epoll = -1;
     }
 }

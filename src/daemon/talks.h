@@ -5,11 +5,15 @@
  * when both sides have sent theirs, and a data link is handed to our workers behind the greeting.
  * Every conversation has a time-out, and there are at most TALKS_MAX of each direction.
  *
+ * The sockets are in an epoll of their own, which the loop watches: libev takes a descriptor out of
+ * its one only when that has another event, and until then a data link would wake two threads.
+ *
  * Main thread.
  */
 #pragma once
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/slice.h"
 #include "net/loop.h"
 #include "proto/peer.h"
@@ -61,9 +65,13 @@ struct talks {
     usec_t                  patience; /* for an answer; a whole state may take five times as long */
     struct talk            *first;
     unsigned                in, out; /* how many */
+    int                     epoll;   /* -1: not open */
+    struct ev_io            ready;   /* on it */
 };
 
-void talks_init(struct talks *t, struct loop *loop, const struct talks_ops *ops, void *arg);
+/* Fails with ERR_NOMEM if the kernel gives no descriptor.  Keeps loop, ops and arg. */
+MUST_CHECK err_t talks_open(struct talks *t, struct loop *loop, const struct talks_ops *ops,
+                            void *arg);
 /* Listens to somebody who called; takes fd. */
 void talks_accept(struct talks *t, int fd, const struct cluster_addr *from);
 /*
@@ -72,5 +80,5 @@ void talks_accept(struct talks *t, int fd, const struct cluster_addr *from);
  */
 void talks_call(struct talks *t, enum peer_purpose purpose, const struct cluster_addr *to,
                 node_id id);
-/* Ends all conversations without a word. */
+/* Ends all conversations without a word; twice is fine. */
 void talks_close(struct talks *t);

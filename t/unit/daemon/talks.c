@@ -149,7 +149,7 @@ side_open(struct side *s, node_id id, char letter)
     cr_assert(eq(int, listener_open_tcp(&s->listener, (struct sockaddr *)&sa, len, 64, &d),
                  ERR_OK));
     cr_assert(place_addr_of((struct sockaddr *)&s->listener.local, &s->addr));
-    talks_init(&s->talks, &loop, &ops, s);
+    cr_assert(eq(int, talks_open(&s->talks, &loop, &ops, s), ERR_OK));
     s->talks.self = (struct peer_hello){ .version_min = 1, .version_max = 1, .label = LABEL,
                                          .from = id, .nonce = 1000 + id };
     s->talks.patience = 5 * USEC_PER_SEC;
