@@ -1,5 +1,6 @@
 #include "daemon/clients.h"
 #include "base/log.h"
+#include "daemon/links.h"
 #include "net/stream.h"
 #include "node/watch.h"
 #include "node/worker.h"
@@ -264,6 +265,9 @@ clients_add(struct clients *all, struct client *c)
     all->count++;
     all->peers += client_is_peer(c);
     stream_start(&c->stream, all->loop, c->fd, &client_ops, c);
+    if (client_is_peer(c)) {
+        stream_limit_unsent(&c->stream, LINKS_UNSENT_MAX);
+    }
     if (n->settings->net.idle_timeout > 0 && !ev_is_active(&all->sweep)) {
         ev_timer_again(all->loop->ev, &all->sweep);
     }

@@ -7,16 +7,7 @@
 #include "proto/gossip.h"
 
 #include <assert.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-
-/*
- * Bytes that the kernel may hold without having sent them: a frame that is short waits for no more
- * of the long values in front of it.
- */
-#define WIRE_UNSENT_MAX (128 << 10)
 
 #define WAIT_MIN       USEC_PER_MSEC
 #define EVIDENCE_EVERY (100 * USEC_PER_MSEC)
@@ -239,7 +230,6 @@ wire_on_answer(void *arg, int fd, const struct peer_hello *answer, enum peer_fau
 {
     struct wire *w = arg;
     struct links *all = w->owner;
-    int most = WIRE_UNSENT_MAX;
 
     (void)answer;
     all->calls--;
@@ -248,8 +238,8 @@ wire_on_answer(void *arg, int fd, const struct peer_hello *answer, enum peer_fau
         wire_end(w);
         return;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
     stream_start(&w->stream, all->config.loop, fd, &wire_ops, w);
+    stream_limit_unsent(&w->stream, LINKS_UNSENT_MAX);
     link_up(w->link, all->config.loop->now);
     if (log_wants(LOG_LEVEL_DEBUG)) {
         log_line(LOG_LEVEL_DEBUG, "links: worker %u has a link to node %016llx: <%d",

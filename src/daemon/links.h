@@ -15,6 +15,9 @@
 
 #define LINKS_CALL_TIMEOUT USEC_PER_SEC /* until the greeting is answered */
 #define LINKS_CALLS_MAX    32           /* under way at once: who calls a thousand nodes queues */
+/* Bytes that the kernel may hold without having sent them, at both ends of a link: a frame that is
+ * short waits for no more of the long values in front of it. */
+#define LINKS_UNSENT_MAX   (128 << 10)
 
 struct session;
 struct wire;

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -244,4 +246,10 @@ int
 stream_fd(const struct stream *s)
 {
     return s->io.fd;
+}
+
+void
+stream_limit_unsent(struct stream *s, int bytes)
+{
+    (void)setsockopt(s->io.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
 }

@@ -85,3 +85,9 @@ void stream_drain(struct stream *s);
 /* Closes at once.  The stream may be gone when this returns. */
 void stream_kill(struct stream *s);
 int stream_fd(const struct stream *s);
+
+/*
+ * Has the kernel take no more than so many bytes that it has not sent yet (TCP): what the owner
+ * decides to say next is not behind more than those.  Where that is unknown, nothing.
+ */
+void stream_limit_unsent(struct stream *s, int bytes);
