@@ -416,7 +416,8 @@ packet_sort(struct control *c, bool whole, usec_t now)
                 control_ring_taken(c, now);
             }
             m[kept++] = m[i];
-        } else if (!whole) {
+        } else if (!whole || m[i].kind == GOSSIP_SUSPECT || m[i].kind == GOSSIP_DEAD) {
+            /* A state has accusations too: of incarnations of which the sender has no description. */
             m[kept++] = m[i];
         }
     }
