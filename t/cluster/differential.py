@@ -38,7 +38,7 @@ LOCAL = (b"stats", b"cache_memlimit", b"slabs", b"lru", b"watch", b"verbosity", 
 LOCAL_OPCODES = (0x10, 0x1b)
 
 # Of a cluster the sum of all nodes.
-SUMMED = frozenset("""get_hits get_misses get_expired get_flushed delete_misses delete_hits
+SUMMED = frozenset("""get_hits get_misses get_flushed delete_misses delete_hits
     incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits
     touch_misses curr_items total_items""".split())
 
