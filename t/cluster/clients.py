@@ -19,7 +19,7 @@ import tap  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from server import program_exists  # noqa: E402
 
-ENVIRONMENT = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+ENVIRONMENT = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", SHARED="1")
 PYTHON = "/usr/bin/python3"  # whose modules are Debian's
 
 # (name, Debian package, interpreter, script of t/system/clients, through which node)

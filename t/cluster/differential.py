@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "lib"), os.path.join(HERE, "..", "twin")]
 
-os.environ.setdefault("TWIN_CASES", "700")
+os.environ.setdefault("TWIN_CASES", "400")
 
 import cases  # noqa: E402
 import generator  # noqa: E402
