@@ -31,12 +31,12 @@ KEYS = "--keys 100000 --value-size 32"
 
 # connections: to each node, or for each third of the proxy's clients.
 Load = collections.namedtuple("Load", "name options connections limit")
-LOADS = [
-    Load("lone get, 51 connections", "--gets 100", 17, 0.8),
-    Load("get, depth 32", "--gets 100 --depth 32", 4, 0.25),
-    Load("multiget of 100", "--gets 100 --multi 100", 4, 0.3),
-    Load("set, depth 32", "--gets 0 --depth 32", 4, 0.25),
-]
+LOADS = [Load("lone get, 51 connections", "--gets 100", 17, 0.8)] + [
+    Load("%s, %d connections" % (name, NODES * connections), options, connections, limit)
+    for name, options, limit in (("get, depth 32", "--gets 100 --depth 32", 0.25),
+                                 ("multiget of 100", "--gets 100 --multi 100", 0.3),
+                                 ("set, depth 32", "--gets 0 --depth 32", 0.25))
+    for connections in (4, 17)]
 
 HEAD = [
     "| load | CPU, ratio | at most | | CPU, us an operation | operations/s, ratio "
