@@ -114,7 +114,7 @@ static const struct {
     { "gossip_bad", M_GOSSIP_BAD },           { "gossip_strangers", M_GOSSIP_STRANGERS },
     { "gossip_unsent", M_GOSSIP_UNSENT },
     { "forwarded", M_FORWARDED },             { "coalesced", M_COALESCED },
-               { "served", M_SERVED },
+    { "served", M_SERVED },
     { "forward_misses", M_FORWARD_MISSES },   { "forward_errors", M_FORWARD_ERRORS },
     { "forward_timeouts", M_FORWARD_TIMEOUTS },
     { "forward_retries", M_FORWARD_RETRIES }, { "not_owner", M_NOT_OWNER },
