@@ -65,6 +65,12 @@ seat_resume(void *arg, usec_t now)
     packets_resume(((struct udp_seat *)arg)->packets, now);
 }
 
+static bool
+seat_awaits(void *arg)
+{
+    return packets_awaits(((struct udp_seat *)arg)->packets);
+}
+
 static void
 seat_park(void *arg)
 {
@@ -78,6 +84,7 @@ static const struct datagram_ops seat_ops = {
     .tx_done = seat_tx_done,
     .has_work = seat_has_work,
     .resume = seat_resume,
+    .awaits = seat_awaits,
     .park = seat_park,
 };
 
@@ -111,10 +118,20 @@ udp_start(struct udp_desk *desk, struct udp *u, struct worker *w, struct loop *l
         if (seat->packets == NULL) {
             return ERR_NOMEM;
         }
+        packets_set_driver(seat->packets, seat);
         place->fd[w->index] = -1;
         datagram_start(&seat->datagram, loop, fd, &seat_ops, seat);
     }
     return ERR_OK;
+}
+
+void
+udp_push(struct session *s)
+{
+    struct udp_seat *seat = session_driver(s);
+
+    assert(seat != NULL);
+    datagram_push(&seat->datagram);
 }
 
 void

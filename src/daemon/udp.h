@@ -16,6 +16,7 @@
 #define UDP_PLACES_MAX 64
 
 struct loop;
+struct session;
 struct udp_seat;
 struct worker;
 
@@ -50,5 +51,7 @@ struct udp_desk {
 /* Takes the worker's sockets and begins to serve; before the worker's thread runs. */
 MUST_CHECK err_t udp_start(struct udp_desk *desk, struct udp *u, struct worker *w,
                            struct loop *loop);
-/* Closes them; twice is fine. */
+/* Runs a turn of the socket whose session got answers of other nodes. */
+void udp_push(struct session *s);
+/* Closes them, whatever they wait for; twice is fine. */
 void udp_stop(struct udp_desk *desk);

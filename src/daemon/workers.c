@@ -166,14 +166,25 @@ thread_main(void *arg)
     loop_run(&t->loop);
     ev_timer_stop(t->loop.ev, &t->deadline);
     clients_fini(&t->clients);
-    links_fini(&t->links);
-    verbose_end(&t->verbose);
     udp_stop(&t->udp);
+    links_fini(&t->links); /* behind those who wait for them */
+    verbose_end(&t->verbose);
     panic_thread_stop();
     return NULL;
 }
 
 /* -- in main ------------------------------------------------------------------------------- */
+
+/* A session got answers of other nodes. */
+static void
+thread_push(struct session *s)
+{
+    if (session_is_datagram(s)) {
+        udp_push(s);
+    } else {
+        clients_push(s);
+    }
+}
 
 static void
 thread_init_links(struct thread *t)
@@ -181,7 +192,7 @@ thread_init_links(struct thread *t)
     struct links_config config = {
         .worker = t->worker,
         .loop = &t->loop,
-        .push = clients_push,
+        .push = thread_push,
         .evidence = t->all->config.evidence,
         .arg = t->all->config.arg,
     };

@@ -157,6 +157,8 @@ datagram_turn(struct datagram *g)
         rx--;
         if (g->ops->has_work(g->arg)) {
             g->ops->resume(g->arg, g->loop->now);
+        } else if (g->ops->awaits(g->arg)) {
+            break;
         } else {
             more = datagram_receive(g);
         }
@@ -171,9 +173,25 @@ datagram_turn(struct datagram *g)
 static void
 datagram_on_event(struct ev_loop *ev, struct ev_io *w, int events)
 {
-    (void)ev;
+    struct datagram *g = w->data;
+
     (void)events;
-    datagram_turn(w->data);
+    if (g->ops->awaits(g->arg)) {
+        /* Only now: most often nothing comes meanwhile, and the kernel need not be told twice. */
+        ev_io_stop(ev, w);
+        return;
+    }
+    datagram_turn(g);
+}
+
+void
+datagram_push(struct datagram *g)
+{
+    assert(g->loop != NULL);
+    datagram_turn(g);
+    if (!g->ops->awaits(g->arg)) {
+        ev_io_start(g->loop->ev, &g->io);
+    }
 }
 
 static void

@@ -6,6 +6,9 @@
  * sends a bounded number of datagrams, so that a flood, or a huge answer, does not keep the loop
  * from its connections.
  *
+ * An owner may have to wait for an answer itself.  Nothing is received then until it says
+ * datagram_push(): the kernel keeps what arrives, as far as it has room.
+ *
  * All calls: the thread of the loop; the open functions before there is one.
  */
 #pragma once
@@ -31,6 +34,8 @@ struct datagram_ops {
     /* There is more of the request to be executed: call resume(). */
     bool (*has_work)(void *arg);
     void (*resume)(void *arg, usec_t now);
+    /* The answer is not here yet, and there is nothing else to do: push() comes. */
+    bool (*awaits)(void *arg);
     /* The turn is over. */
     void (*park)(void *arg);
 };
@@ -61,5 +66,8 @@ MUST_CHECK err_t datagram_open_beside(int fd, int *ret_fd, struct err_detail *d)
 /* Takes the descriptor and begins to receive.  Keeps ops and arg. */
 void datagram_start(struct datagram *g, struct loop *loop, int fd, const struct datagram_ops *ops,
                     void *arg);
+/* The answer that the owner awaited is here, or some of it: runs a turn.  Not from within the
+ * owner's functions. */
+void datagram_push(struct datagram *g);
 /* Closes the socket; what has arrived is lost.  One that is not started is fine. */
 void datagram_stop(struct datagram *g);

@@ -53,6 +53,11 @@ dialog_reset(struct dialog *d)
     d->speaks = DIALOG_UNKNOWN;
     d->waiting = false;
     d->closing = false;
+    d->broken = false;
+    d->lost = false;
+    d->line_failed = false;
+    d->line_loud = false;
+    d->flush_failed = false;
 }
 
 void
@@ -568,6 +573,24 @@ dialog_serve(struct dialog *d)
     d->active = d->worker->now;
 }
 
+/* Each answer to a datagram is numbered by itself: true if there is one, or is to come from another
+ * node. */
+static bool
+dialog_has_answered(struct dialog *d, enum batch_end end)
+{
+    struct worker *w = d->worker;
+
+    if (d->out.holes > 0) {
+        d->wait = WAIT_ALL;
+        return true;
+    }
+    if (d->out.bytes + (w->tx_used - w->tx_queued) == 0) {
+        return false;
+    }
+    d->work = end != BATCH_MORE && d->in.rest.len > 0;
+    return true;
+}
+
 /* Parses and executes until there is a reason to stop. */
 static void
 dialog_work(struct dialog *d)
@@ -606,9 +629,8 @@ dialog_work(struct dialog *d)
             end = BATCH_GO; /* the others are parsed again */
         }
         done += executed;
-        if (d->is_datagram && d->out.bytes + (w->tx_used - w->tx_queued) > 0) {
-            d->work = end != BATCH_MORE && d->in.rest.len > 0;
-            break; /* each answer is numbered by itself */
+        if (d->is_datagram && dialog_has_answered(d, end)) {
+            break;
         }
     }
     if (done > 0) {

@@ -47,7 +47,7 @@ struct dialog {
     bool                 work;    /* input was left although it could be executed */
     bool                 closing; /* no more input is taken; over when out is empty */
     bool                 broken;  /* ... because it could not be followed, or there was no memory */
-    bool                 is_datagram; /* the input is whole: nothing is waited for */
+    bool                 is_datagram; /* the input is whole: no more of it is waited for */
     bool                 lost;    /* an answer was, for lack of memory: it cannot go on */
     bool                 answered; /* in the list of those that got answers */
     bool                 line_failed;  /* keys of the line in work have no answer */

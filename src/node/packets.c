@@ -2,6 +2,7 @@
 #include "node/worker.h"
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct packets {
     struct worker  *worker;
@@ -11,8 +12,10 @@ struct packets {
     unsigned        total;   /* datagrams of the answer that is being sent; 0: none is */
     unsigned        next;    /* the number of the next one */
     size_t          sending; /* bytes of data in it */
+    bool            awaits;  /* the last command was sent to other nodes; they may have answered */
     unsigned char   in[PACKETS_HEADER];
     unsigned char   out[PACKETS_HEADER];
+    char            flat[PACKETS_DATA]; /* data that lies in more than a few pieces */
 };
 
 struct packets *
@@ -30,6 +33,12 @@ packets_new(struct worker *w, struct conn_row *row)
         }
     }
     return p;
+}
+
+void
+packets_set_driver(struct packets *p, void *driver)
+{
+    session_set_driver(p->session, driver);
 }
 
 void
@@ -60,6 +69,7 @@ static void
 packets_end(struct packets *p)
 {
     p->total = 0;
+    p->awaits = false;
     session_reset(p->session);
 }
 
@@ -92,10 +102,20 @@ answer_begin(struct packets *p)
     }
 }
 
+/* Some commands were executed: the answer is here, or others owe it. */
+static void
+packets_settle(struct packets *p)
+{
+    p->awaits = session_awaits(p->session);
+    if (!p->awaits) {
+        answer_begin(p);
+    }
+}
+
 void
 packets_rx_space(struct packets *p, struct iovec iov[2])
 {
-    assert(p->total == 0 && !packets_has_work(p));
+    assert(p->total == 0 && !p->awaits && !packets_has_work(p));
     iov[0] = (struct iovec){ .iov_base = p->in, .iov_len = sizeof p->in };
     iov[1] = session_rx_space(p->session);
 }
@@ -103,7 +123,7 @@ packets_rx_space(struct packets *p, struct iovec iov[2])
 void
 packets_rx(struct packets *p, size_t n, usec_t now)
 {
-    assert(p->total == 0 && !packets_has_work(p));
+    assert(p->total == 0 && !p->awaits && !packets_has_work(p));
     if (n <= PACKETS_HEADER) {
         return;
     }
@@ -116,22 +136,53 @@ packets_rx(struct packets *p, size_t n, usec_t now)
     p->id = number_read(p->in);
     p->owed = 0;
     session_rx(p->session, n - PACKETS_HEADER, now);
-    answer_begin(p);
+    packets_settle(p);
+}
+
+bool
+packets_awaits(const struct packets *p)
+{
+    return p->awaits && session_awaits(p->session);
 }
 
 bool
 packets_has_work(const struct packets *p)
 {
+    if (p->awaits) {
+        return !session_awaits(p->session);
+    }
     return p->total == 0 && session_has_work(p->session);
 }
 
 void
 packets_resume(struct packets *p, usec_t now)
 {
-    if (packets_has_work(p)) {
-        session_resume(p->session, now);
-        answer_begin(p);
+    if (!packets_has_work(p)) {
+        return;
     }
+    /* What others have answered is numbered first, unless the command has more to say to it. */
+    if (!p->awaits || session_is_begun(p->session)) {
+        session_resume(p->session, now);
+    }
+    packets_settle(p);
+}
+
+/* The data of the next datagram in one piece, for it lies in more than can be sent at once; each
+ * is a byte at least. */
+static struct iovec
+packets_flatten(struct packets *p)
+{
+    struct iovec iov[PACKETS_DATA];
+    int count = session_tx(p->session, iov, PACKETS_DATA);
+    size_t used = 0;
+
+    for (int i = 0; i < count && used < PACKETS_DATA; i++) {
+        size_t left = PACKETS_DATA - used, n = iov[i].iov_len < left ? iov[i].iov_len : left;
+
+        memcpy(p->flat + used, iov[i].iov_base, n);
+        used += n;
+    }
+    return (struct iovec){ .iov_base = p->flat, .iov_len = used };
 }
 
 int
@@ -155,8 +206,14 @@ packets_tx(struct packets *p, struct iovec iov[PACKETS_SPANS])
         span->iov_len = span->iov_len < left ? span->iov_len : left;
         left -= span->iov_len;
     }
+    if (left > 0 && count == PACKETS_SPANS - 1) {
+        /* Rare: another node has sent the answer in crumbs. */
+        iov[1] = packets_flatten(p);
+        left = PACKETS_DATA - iov[1].iov_len;
+        used = 1;
+    }
     p->sending = PACKETS_DATA - left;
-    /* Only the last one is not full: one answer has few spans below the size of a datagram. */
+    /* Only the last one is not full. */
     assert(p->sending > 0 && (left == 0 || p->next + 1 == p->total));
     return 1 + used;
 }
@@ -183,7 +240,10 @@ packets_tx_drop(struct packets *p)
 void
 packets_park(struct packets *p)
 {
-    if (!session_park(p->session)) {
+    bool endless = packets_awaits(p) &&
+                   session_tx_bytes(p->session) > (size_t)PACKETS_MAX * PACKETS_DATA;
+
+    if (endless || !session_park(p->session)) {
         packets_end(p);
     }
 }

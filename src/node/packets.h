@@ -19,8 +19,20 @@
  *     packets_rx_space -> recvmsg -> packets_rx -> (packets_tx -> sendmsg -> packets_tx_done)...
  *     while packets_has_work(): packets_resume(), and send again;  packets_park() ends a turn
  *
+ * What belongs to another node is asked there, one command at a time: packets_awaits() until the
+ * answer is here, then it is numbered as any other.  Meanwhile nothing else of the datagram is
+ * executed and no other is taken, so that order is kept and nothing is allocated for who waits.
+ * The price: each key of another node, in a multiget too, costs one trip there and back, and one
+ * whose owner is silent up to peer_timeout (until its breaker opens), in which the others who send
+ * to this socket wait as well.  A long answer is kept until all of it is here, because each of its
+ * datagrams says how many they are; one that becomes too long is lost with the commands behind it,
+ * and so is one that its owner does not end.
+ *
+ *     packets_awaits(), peers_next_answered() names the session -> packets_has_work() if all of it
+ *     is here: packets_resume(), and send;  packets_park()
+ *
  * It works through the buffers of its worker as a session does, see session.h, and allocates
- * nothing for a request that is answered within a turn.  All calls: the worker's thread.
+ * nothing for a request that is answered here within a turn.  All calls: the worker's thread.
  */
 #pragma once
 #include "node/session.h"
@@ -35,18 +47,24 @@ struct packets;
 
 /* NULL without memory.  row is kept.  Gives. */
 struct packets *packets_new(struct worker *w, struct conn_row *row);
-/* NULL is fine. */
+/* The driver's own pointer: session_driver() of the session that gets other nodes' answers. */
+void packets_set_driver(struct packets *p, void *driver);
+/* What other nodes still owe it is given up.  NULL is fine. */
 void packets_free(struct packets *p);
 
 /*
  * Where the next datagram belongs: header and data, two spans.  Only while nothing is owed to the
- * last one: neither packets_has_work() nor anything to send.  Lent until packets_rx().
+ * last one: neither packets_has_work() nor packets_awaits() nor anything to send.  Lent until
+ * packets_rx().
  */
 void packets_rx_space(struct packets *p, struct iovec iov[2]);
 /* A datagram of n bytes, header included, was read there: executes its first commands. */
 void packets_rx(struct packets *p, size_t n, usec_t now);
 
-/* True if there are commands left: call packets_resume() when there is nothing to send. */
+/* True while other nodes owe the answer: there is nothing to do until they have given it. */
+bool packets_awaits(const struct packets *p);
+/* True if there are commands left, or other nodes have answered: call packets_resume() when there
+ * is nothing to send. */
 bool packets_has_work(const struct packets *p);
 void packets_resume(struct packets *p, usec_t now);
 
@@ -61,5 +79,5 @@ void packets_tx_done(struct packets *p);
 void packets_tx_drop(struct packets *p);
 
 /* Ends a turn: what is not executed or sent moves out of the worker's buffers, or is lost if there
- * is no memory for it. */
+ * is no memory for it.  Also after each turn in which other nodes answered a part. */
 void packets_park(struct packets *p);

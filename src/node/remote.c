@@ -26,7 +26,7 @@ remote_send(struct dialog *d, const struct command *c, uint16_t place, enum peer
     enum reply_code why = RPL_PEER_DOWN;
     struct reply r;
 
-    if (place != ROUTE_NOBODY && !d->is_datagram) {
+    if (place != ROUTE_NOBODY) {
         why = forward_command(d, place, c, value, item);
     } else {
         store_drop(d->worker->ctx, item);

@@ -70,6 +70,24 @@ session_new_datagram(struct worker *w, struct conn_row *row)
     return s;
 }
 
+bool
+session_is_datagram(const struct session *s)
+{
+    return s->dialog.is_datagram;
+}
+
+bool
+session_awaits(const struct session *s)
+{
+    return s->dialog.wait != WAIT_NOTHING;
+}
+
+bool
+session_is_begun(const struct session *s)
+{
+    return s->dialog.begun != BEGUN_NOTHING;
+}
+
 /* Adds the change of one buffer's size to the two gauges that tell of it. */
 static void
 gauge_follow(struct metrics *m, enum metric count, enum metric bytes, size_t *counted, size_t is)

@@ -54,8 +54,18 @@ void session_free(struct session *s);
  * numbered by itself.  session_reset() makes it new for the next datagram.
  */
 struct session *session_new_datagram(struct worker *w, struct conn_row *row);
-/* Drops input and replies and forgets what was said; gives the worker's buffers back. */
+bool session_is_datagram(const struct session *s);
+/* Drops input and replies and forgets what was said, and asked of other nodes; gives the worker's
+ * buffers back. */
 void session_reset(struct session *s);
+/*
+ * True while other nodes owe an answer to the last command of a datagram: no more of it is
+ * executed, and what is answered already may not be numbered.  Ends with session_answered().
+ */
+bool session_awaits(const struct session *s);
+/* True if that command is not done although they have answered: session_resume() tells the rest of
+ * its answer, if there is room for it. */
+bool session_is_begun(const struct session *s);
 
 /*
  * Where the next bytes belong and how many at most; {NULL, 0} if the session takes none now

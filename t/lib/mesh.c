@@ -145,7 +145,11 @@ mesh_answer(struct mesh *m, unsigned i)
     struct session *s;
 
     while ((s = peers_next_answered(m->node[i].worker->peers)) != NULL) {
-        (void)drive_turn(session_driver(s), "", 0, DRIVE_ALL, DRIVE_ALL);
+        if (session_is_datagram(s)) {
+            m->datagram(session_driver(s));
+        } else {
+            (void)drive_turn(session_driver(s), "", 0, DRIVE_ALL, DRIVE_ALL);
+        }
     }
 }
 

@@ -17,10 +17,12 @@ static struct echo {
     size_t          len;
     unsigned        owed, requests, lost, turns;
     bool            put_off; /* the answer comes with resume() */
+    bool            awaits;  /* ... or when the test says so */
+    unsigned        asked;   /* whether it awaits */
 } echo[SEATS];
 static struct loop loop;
 static unsigned    copies = 1;
-static bool        lazy;
+static bool        lazy, waits;
 
 static int
 echo_rx_space(void *arg, struct iovec iov[DATAGRAM_SPANS])
@@ -28,6 +30,7 @@ echo_rx_space(void *arg, struct iovec iov[DATAGRAM_SPANS])
     struct echo *e = arg;
 
     cr_assert(eq(u32, e->owed, 0));
+    cr_assert(not(e->awaits));
     iov[0] = (struct iovec){ e->head, sizeof e->head };
     iov[1] = (struct iovec){ e->in, sizeof e->in };
     return 2;
@@ -42,7 +45,8 @@ echo_rx(void *arg, size_t n, usec_t now)
     e->requests++;
     e->len = n;
     e->put_off = lazy;
-    e->owed = lazy ? 0 : copies;
+    e->awaits = waits;
+    e->owed = lazy || waits ? 0 : copies;
 }
 
 static int
@@ -83,6 +87,15 @@ echo_resume(void *arg, usec_t now)
     e->owed = copies;
 }
 
+static bool
+echo_awaits(void *arg)
+{
+    struct echo *e = arg;
+
+    e->asked++;
+    return e->awaits;
+}
+
 static void
 echo_park(void *arg)
 {
@@ -90,8 +103,16 @@ echo_park(void *arg)
     loop_stop(&loop);
 }
 
-static const struct datagram_ops ops = { echo_rx_space, echo_rx,       echo_tx,  echo_tx_done,
-                                         echo_has_work, echo_resume,   echo_park };
+static const struct datagram_ops ops = {
+    .rx_space = echo_rx_space,
+    .rx = echo_rx,
+    .tx = echo_tx,
+    .tx_done = echo_tx_done,
+    .has_work = echo_has_work,
+    .resume = echo_resume,
+    .awaits = echo_awaits,
+    .park = echo_park,
+};
 
 static void
 setup(void)
@@ -281,6 +302,94 @@ Test(datagram, what_was_put_off_is_resumed)
     turn();
     cr_expect(eq(int, (int)recv(client, in, sizeof in, MSG_DONTWAIT), 1));
     close(client);
+}
+
+/* The answer that the owner awaited is here. */
+static void
+answer(struct echo *e)
+{
+    e->awaits = false;
+    e->owed = copies;
+    datagram_push(&e->datagram);
+}
+
+static void
+on_time(struct ev_loop *ev, struct ev_timer *w, int events)
+{
+    (void)ev;
+    (void)w;
+    (void)events;
+    loop_stop(&loop);
+}
+
+/* Runs the loop for so long. */
+static void
+wait_for(double seconds)
+{
+    struct ev_timer timer;
+
+    ev_timer_init(&timer, on_time, seconds, 0.);
+    ev_timer_start(loop.ev, &timer);
+    turn();
+}
+
+/* Others' requests stay in the socket, and their answers go to them. */
+Test(datagram, nothing_is_received_while_an_answer_is_awaited)
+{
+    int client = open_all(1, (const struct sockaddr *)&v4, sizeof v4), other;
+    struct sockaddr_storage place;
+    socklen_t len = sizeof place;
+    char in[8];
+
+    other = socket(AF_INET, SOCK_DGRAM, 0);
+    getpeername(client, (struct sockaddr *)&place, &len);
+    cr_assert(eq(int, connect(other, (struct sockaddr *)&place, len), 0));
+    waits = true;
+    cr_assert(eq(int, (int)send(client, "abc", 3, 0), 3));
+    turn();
+    cr_expect(eq(u32, echo[0].requests, 1));
+    cr_assert(eq(int, (int)send(other, "xy", 2, 0), 2));
+    cr_assert(eq(int, (int)send(client, "d", 1, 0), 1));
+    wait_for(0.05);
+    cr_expect(eq(u32, echo[0].requests, 1));
+    /* Nor does what lies there keep the loop busy. */
+    cr_expect(lt(u32, echo[0].asked, 5));
+    cr_expect(eq(int, (int)recv(client, in, sizeof in, MSG_DONTWAIT), -1));
+
+    answer(&echo[0]); /* reads the next one, which has to wait as well */
+    cr_expect(eq(int, (int)recv(client, in, sizeof in, MSG_DONTWAIT), 3));
+    cr_expect(eq(u32, echo[0].requests, 2));
+    wait_for(0.02);
+    cr_expect(eq(u32, echo[0].requests, 2));
+    waits = false;
+    answer(&echo[0]);
+    cr_expect(eq(int, (int)recv(other, in, sizeof in, MSG_DONTWAIT), 2));
+    cr_expect(eq(int, (int)recv(client, in, sizeof in, MSG_DONTWAIT), 1));
+
+    /* It is as before. */
+    cr_assert(eq(int, (int)send(client, "e", 1, 0), 1));
+    turn();
+    cr_expect(eq(int, (int)recv(client, in, sizeof in, MSG_DONTWAIT), 1));
+    close(client);
+    close(other);
+}
+
+/* Some of it is here, not all: it is parked, and still nothing is received. */
+Test(datagram, a_part_of_an_answer_changes_nothing)
+{
+    int client = open_all(1, (const struct sockaddr *)&v4, sizeof v4);
+    unsigned turns;
+
+    waits = true;
+    cr_assert(eq(int, (int)send(client, "a", 1, 0), 1));
+    turn();
+    cr_assert(eq(int, (int)send(client, "b", 1, 0), 1));
+    turns = echo[0].turns;
+    datagram_push(&echo[0].datagram);
+    datagram_push(&echo[0].datagram);
+    cr_expect(eq(u32, echo[0].turns, turns + 2));
+    cr_expect(eq(u32, echo[0].requests, 1));
+    close(client); /* it stops while it waits */
 }
 
 /* A request that did not fit is no request. */
