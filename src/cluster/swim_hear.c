@@ -323,6 +323,7 @@ member_suspect(struct swim *s, uint16_t index, node_id from)
     usec_t                    min, max;
 
     min = (usec_t)((scale > 1 ? scale : 1) * (double)(c->alpha * c->probe_interval));
+    min *= (usec_t)s->awareness + 1; /* who seems slow had better wait for a refutation */
     max = min * c->beta;
     wanted = wanted > SUSPICION_WANTED_MAX ? SUSPICION_WANTED_MAX : wanted;
     if (c->no_confirmation || n < 2 || n - 2 < wanted) {

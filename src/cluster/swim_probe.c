@@ -109,11 +109,11 @@ probe_fail(struct swim *s, struct probe *p)
     uint16_t index = roster_find(&s->roster, p->id);
 
     p->phase = PROBE_FREE;
-    swim_score(s, p->helpers > 0 ? p->helpers - p->nacks : 1);
     if (index != ROSTER_NONE && !s->leaving) {
         swim_hear_suspect(s, p->id, member_incarnation(&s->roster.at[index]),
                           swim_self(s)->info->id);
     }
+    swim_score(s, p->helpers > 0 ? p->helpers - p->nacks : 1);
 }
 
 /* Who is to be probed now; who was just heard is let off a few times. */
