@@ -138,7 +138,7 @@ plan_draw(struct plan *p, uint64_t seed, unsigned nodes)
 /* -- for people -------------------------------------------------------------------------------- */
 
 static void
-nodes_print(const struct nodes *s, FILE *out)
+nodes_print(const struct nodes *s, unsigned of, FILE *out)
 {
     switch (s->kind) {
     case NODES_NONE:
@@ -148,7 +148,7 @@ nodes_print(const struct nodes *s, FILE *out)
         fprintf(out, "all");
         break;
     case NODES_ONE:
-        fprintf(out, "node %u", s->number);
+        fprintf(out, "node %u", s->number % of);
         break;
     case NODES_SHARE:
         fprintf(out, "%.0f %%", s->share * 100);
@@ -160,17 +160,17 @@ nodes_print(const struct nodes *s, FILE *out)
 }
 
 void
-fault_print(const struct fault *f, FILE *out)
+fault_print(const struct fault *f, unsigned nodes, FILE *out)
 {
     fprintf(out, "%.3f s", (double)f->at / 1e6);
     if (f->until) {
         fprintf(out, " to %.3f s", (double)f->until / 1e6);
     }
     fprintf(out, ": %s, ", fault_name[f->kind]);
-    nodes_print(&f->who, out);
+    nodes_print(&f->who, nodes, out);
     if (f->kind < FAULT_PARTITION) {
         fprintf(out, " to ");
-        nodes_print(&f->whom, out);
+        nodes_print(&f->whom, nodes, out);
     }
     if (f->kind == FAULT_LOSS || f->kind == FAULT_DUPLICATE) {
         fprintf(out, ", %.0f %%", f->p * 100);

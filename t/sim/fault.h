@@ -65,5 +65,5 @@ struct plan {
 
 /* Draws a plan; nodes == 0: their number too. */
 void plan_draw(struct plan *p, uint64_t seed, unsigned nodes);
-/* Numbers, for people. */
-void fault_print(const struct fault *f, FILE *out);
+/* For people; nodes: how many there are. */
+void fault_print(const struct fault *f, unsigned nodes, FILE *out);

@@ -415,7 +415,7 @@ main(int argc, char **argv)
         test_events();
         test_wire();
         test_bug("lies", 20, 1);
-        test_bug("forget", 200, 2);
+        test_bug("forget", 200, 3);
         run_trials(&o, o.gates.page);
     }
     if (getenv("SOAK_SECONDS")) {

@@ -11,7 +11,7 @@
 /* Probe and answer are two; push/pull, and the dead who are asked again, cost no datagrams. */
 #define QUIET_PACKETS 2.3
 
-/* The longest that a suspicion lasts. */
+/* The longest that a suspicion lasts at a node that is well. */
 static usec_t
 suspicion_max(const struct swim_config *c, unsigned nodes)
 {
@@ -24,7 +24,7 @@ static usec_t
 agree_bound(const struct plan *p, const struct swim_config *c)
 {
     /* A member that is slow asks each other once in 8 * (2 n - 1) intervals at worst. */
-    return 60 * USEC_PER_SEC + 8 * c->probe_interval * p->nodes + 2 * suspicion_max(c, p->nodes) +
+    return 60 * USEC_PER_SEC + 8 * c->probe_interval * p->nodes + 4 * suspicion_max(c, p->nodes) +
            4 * c->rejoin_interval;
 }
 
@@ -203,7 +203,7 @@ trial_report(const struct plan *plan, uint64_t keep, const struct trial *t, FILE
             plan->nodes, profile[plan->profile], (double)plan->quiet / 1e6, t->why);
     for (unsigned i = 0; i < plan->count; i++) {
         fprintf(out, "    ");
-        fault_print(&plan->fault[i], out);
+        fault_print(&plan->fault[i], plan->nodes, out);
     }
     fprintf(out, "repeat with: t/sim/members --seed %" PRIu64 " --nodes %u --keep ", plan->seed,
             plan->nodes);
