@@ -11,6 +11,7 @@
 
 #define PLACES_PORT_TRIES  32 /* a free port must be so for both protocols everywhere */
 #define PLACES_PACKETS_MAX 64 /* received in a turn at one place */
+#define PLACES_RCVBUF      (1 << 20) /* bytes: a whole cluster may speak at once */
 
 /* -- what comes -------------------------------------------------------------------------------- */
 
@@ -148,6 +149,7 @@ static err_t
 place_open(struct places *all, const struct sockaddr *sa, struct err_detail *d)
 {
     struct place *p = &all->place[all->count];
+    const int rcvbuf = PLACES_RCVBUF;
     struct sockaddr_storage at;
     struct cluster_addr a;
     socklen_t len;
@@ -179,6 +181,8 @@ place_open(struct places *all, const struct sockaddr *sa, struct err_detail *d)
         listener_close(&p->tcp);
         return e;
     }
+    /* As far as the system lets us. */
+    (void)setsockopt(p->udp_fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
     all->port = a.port;
     p->local = a;
     ev_io_init(&p->udp, place_on_datagram, p->udp_fd, EV_READ);

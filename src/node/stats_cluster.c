@@ -179,7 +179,8 @@ stats_cluster_emit(struct stats_sink *s)
     }
     stats_emit_number(s, "view", (int64_t)v->number);
     stats_emit_number(s, "members", v->count);
-    stats_emit_number(s, "alive", count[MEMBER_ALIVE]);
+    /* Who is suspected has not been buried: the others still count on it. */
+    stats_emit_number(s, "alive", count[MEMBER_ALIVE] + count[MEMBER_SUSPECT]);
     stats_emit_number(s, "suspect", count[MEMBER_SUSPECT]);
     stats_emit_number(s, "dead", count[MEMBER_DEAD] + count[MEMBER_LEFT]);
     stats_emit_number(s, "acting", acting);
