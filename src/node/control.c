@@ -417,7 +417,7 @@ packet_sort(struct control *c, bool whole, usec_t now)
             }
             m[kept++] = m[i];
         } else if (!whole || m[i].kind == GOSSIP_SUSPECT || m[i].kind == GOSSIP_DEAD) {
-            /* A state has accusations too: of incarnations of which the sender has no description. */
+            /* A state has accusations too, of incarnations that its sender cannot describe. */
             m[kept++] = m[i];
         }
     }

@@ -26,7 +26,7 @@ void stats_emit_number(struct stats_sink *s, const char *key, int64_t value);
 /* A copy of the zero point that "stats reset" made. */
 void stats_baseline(struct node *n, struct metrics_sum *ret);
 
-/* The rows of "stats cluster", "stats ring" and "stats peers"; a node that is alone has only one. */
+/* The rows of "stats cluster", "stats ring", "stats peers"; a node that is alone has only one. */
 void stats_cluster_emit(struct stats_sink *s);
 void stats_ring_emit(struct stats_sink *s);
 void stats_peers_emit(struct stats_sink *s);
