@@ -20,7 +20,7 @@ swim_config_defaults(struct swim_config *c)
         .remember = 72 * 3600 * USEC_PER_SEC,
         .indirect = 3,
         .fanout = 3,
-        .alpha = 4,
+        .alpha = 3,
         .beta = 6,
         .retransmit = 4,
     };

@@ -80,13 +80,13 @@ value_copy(struct worker *w, struct item *item, char *out)
 /* -- joining ----------------------------------------------------------------------------------- */
 
 /*
- * A get that is the same, byte for byte, as one that has not been given to the kernel waits for that
- * one's answer.  Not for one that was sent: its answer may be older than what this client has been
+ * A get that is the same, byte for byte, as one of another client that has not been given to the
+ * kernel waits for that one's answer.  Not for one that was sent: its answer may be older than what this client has been
  * told since.
  */
 static struct request *
-recent_find(const struct link *l, const struct link_get *g, uint64_t hash, const char *bytes,
-            size_t n)
+recent_find(const struct dialog *d, const struct link *l, const struct link_get *g, uint64_t hash,
+            const char *bytes, size_t n)
 {
     struct request *r;
 
@@ -94,7 +94,7 @@ recent_find(const struct link *l, const struct link_get *g, uint64_t hash, const
         return NULL;
     }
     r = peers_request(l->peers, g->id);
-    if (!r || r->link != l || (r != l->making && link_has_sent(l, r)) ||
+    if (!r || r->link != l || r->waiter == d || (r != l->making && link_has_sent(l, r)) ||
         memcmp(r->block->bytes + g->at, bytes, n) != 0) {
         return NULL;
     }
@@ -141,7 +141,7 @@ recent_take(struct dialog *d, struct link *l, const struct command *c, const cha
         g->n = 0; /* what is asked from now on comes behind this */
         return false;
     }
-    r = recent_find(l, g, c->hash, room, n);
+    r = recent_find(d, l, g, c->hash, room, n);
     if (r) {
         return recent_join(d, l, g, r, hole);
     }
