@@ -12,7 +12,7 @@ swim_config_defaults(struct swim_config *c)
     *c = (struct swim_config){
         .self = c->self,
         .seed = c->seed,
-        .probe_interval = 500 * USEC_PER_MSEC,
+        .probe_interval = 400 * USEC_PER_MSEC,
         .probe_timeout = 200 * USEC_PER_MSEC,
         .gossip_interval = 100 * USEC_PER_MSEC,
         .sync_interval = 15 * USEC_PER_SEC,
@@ -20,7 +20,7 @@ swim_config_defaults(struct swim_config *c)
         .remember = 72 * 3600 * USEC_PER_SEC,
         .indirect = 3,
         .fanout = 3,
-        .alpha = 3,
+        .alpha = 4,
         .beta = 6,
         .retransmit = 4,
     };

@@ -33,7 +33,7 @@ struct swim;
 struct swim_config {
     struct member_info self;       /* incarnation as to begin with */
     uint64_t seed;                 /* of its random choices */
-    usec_t   probe_interval;       /* 500 ms (wan: x 5) */
+    usec_t   probe_interval;       /* 400 ms (wan: x 5) */
     usec_t   probe_timeout;        /* 200 ms; at most half of the interval */
     usec_t   gossip_interval;      /* 100 ms */
     usec_t   sync_interval;        /* 15 s: push/pull; longer above 32 members */
@@ -41,7 +41,7 @@ struct swim_config {
     usec_t   remember;             /* 72 h: dead members are asked again for so long */
     unsigned indirect;             /* 3: helpers asked to ping */
     unsigned fanout;               /* 3: members told in each gossip round */
-    unsigned alpha, beta;          /* 3, 6: suspicion lasts alpha * max(1, log10 n) intervals at
+    unsigned alpha, beta;          /* 4, 6: suspicion lasts alpha * max(1, log10 n) intervals at
                                       least, times the awareness + 1; beta times that at most */
     unsigned retransmit;           /* 4: times ceil(log10(n + 1)) */
     /* Lifeguard's parts, each of which a simulation may turn off. */

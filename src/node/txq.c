@@ -343,6 +343,8 @@ txq_fill_around(struct txq *q, struct txq_pool *p, struct txq_segment *hole, str
         q->holes++;
         txq_fill(q, behind, back.ptr, back.len);
     }
+    (behind ? behind : fresh)->is_marked = hole->is_marked;
+    hole->is_marked = false;
     txq_fill(q, hole, front.ptr, front.len);
     return fresh;
 }

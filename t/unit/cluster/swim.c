@@ -435,7 +435,7 @@ Test(swim, an_idle_cluster_only_pings)
     for (int i = 0; i < 12; i++) {
         sent += world.sent[i];
     }
-    cr_expect(sent > 12 * 300 * 4 * 99 / 100 && sent < 12 * 300 * 4 * 101 / 100, "%zu datagrams",
+    cr_expect(sent > 12 * 300 * 5 * 99 / 100 && sent < 12 * 300 * 5 * 101 / 100, "%zu datagrams",
               sent);
     cr_expect(eq(sz, noted_count(SWIM_SUSPECTED), 0));
     cr_expect(world.packet_max <= GOSSIP_PACKET_MAX);
@@ -919,8 +919,8 @@ Test(swim, who_is_heard_is_probed_less)
         world_run(world.now + 100 * MSEC);
     }
     pings = world.sent_kind[0][GOSSIP_PING];
-    cr_expect(pings >= 45 && pings <= 55, "%zu pings in 200 intervals", pings);
-    cr_expect(world.sent_kind[1][GOSSIP_PING] >= 195);
+    cr_expect(pings >= 57 && pings <= 68, "%zu pings in 250 intervals", pings);
+    cr_expect(world.sent_kind[1][GOSSIP_PING] >= 245);
     world_end();
 }
 
