@@ -415,6 +415,7 @@ model_put(struct model *m)
     struct buf blob = { 0 };
 
     *p = (struct place){ .bytes = bytes_make(m, n) };
+    txq_mark(&m->q); /* each is a matter of its own */
     switch (rng_below(&m->rng, 5)) {
     case 0:
         cr_assert(txq_lend(&m->q, pool, lend(m, p->bytes.ptr, n), n));
@@ -430,7 +431,6 @@ model_put(struct model *m)
         p->hole = txq_hole(&m->q, pool);
         cr_assert(p->hole != NULL);
     }
-    txq_mark(&m->q);
 }
 
 /* Fills some hole, or some more of it. */
