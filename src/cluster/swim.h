@@ -42,7 +42,7 @@ struct swim_config {
     unsigned indirect;             /* 3: helpers asked to ping */
     unsigned fanout;               /* 3: members told in each gossip round */
     unsigned alpha, beta;          /* 4, 6: suspicion lasts alpha * max(1, log10 n) intervals at
-                                      least, times the awareness + 1; beta times that at most */
+                                      least, and awareness + 1 times as long; beta times at most */
     unsigned retransmit;           /* 4: times ceil(log10(n + 1)) */
     /* Lifeguard's parts, each of which a simulation may turn off. */
     bool     no_awareness;         /* probes do not slow down when this node seems slow */

@@ -323,8 +323,8 @@ member_suspect(struct swim *s, uint16_t index, node_id from)
     usec_t                    min, max;
 
     min = (usec_t)((scale > 1 ? scale : 1) * (double)(c->alpha * c->probe_interval));
-    min *= (usec_t)s->awareness + 1; /* who seems slow had better wait for a refutation */
     max = min * c->beta;
+    min = swim_earlier(max, min * ((usec_t)s->awareness + 1)); /* who seems slow had better wait */
     wanted = wanted > SUSPICION_WANTED_MAX ? SUSPICION_WANTED_MAX : wanted;
     if (c->no_confirmation || n < 2 || n - 2 < wanted) {
         wanted = 0;
@@ -430,13 +430,17 @@ swim_hear_dead(struct swim *s, node_id id, uint64_t incarnation, node_id from)
     member_die(s, index, from);
 }
 
-/* True if a node that may itself be what is wrong is the only one to accuse a member. */
+/*
+ * True if a node that may itself be what is wrong is the only one to accuse a member.  Not for ever:
+ * it may be the only one that is left.
+ */
 static bool
 judgement_waits(const struct swim *s, const struct suspicion *one)
 {
     size_t peers = swim_peers(s);
 
     return !s->config.no_doubt && !one->seconded && swim_doubts_itself(s) &&
+           s->now - one->start < DOUBT_WAITS * one->max &&
            (peers >= 3 || s->state_count[MEMBER_ALIVE] > 0);
 }
 

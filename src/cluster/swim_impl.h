@@ -25,6 +25,7 @@
 #define CONFLICT_DEAD  (5 * USEC_PER_SEC)  /* who is dead for so long has lost its id */
 #define CONFLICT_TOLD  (10 * USEC_PER_SEC)
 #define DOUBT_SCORE    4   /* awareness at which a node does not trust itself */
+#define DOUBT_WAITS    5   /* times the longest suspicion, before it judges all the same */
 #define AHEAD_MAX      UINT32_MAX /* claims of an incarnation further ahead are not believed */
 
 /* A datagram to be, until the step ends: then it gets the rumours that fit. */
