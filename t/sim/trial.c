@@ -24,7 +24,7 @@ static usec_t
 agree_bound(const struct plan *p, const struct swim_config *c)
 {
     /* A member that is slow asks each other once in 8 * (2 n - 1) intervals at worst. */
-    return 60 * USEC_PER_SEC + 8 * c->probe_interval * p->nodes + 4 * suspicion_max(c, p->nodes) +
+    return 60 * USEC_PER_SEC + 8 * c->probe_interval * p->nodes + 8 * suspicion_max(c, p->nodes) +
            4 * c->rejoin_interval;
 }
 
