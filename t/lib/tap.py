@@ -41,12 +41,14 @@ def ok(condition, name, why=None):
     return bool(condition)
 
 
-def is_(got, want, name):
-    """got equals want; want may be a compiled pattern, which must match all of got."""
+def is_(got, want, name, why=""):
+    """got equals want; want may be a compiled pattern, which must match all of got.  why is shown
+    on failure behind both."""
+    more = "\n%s" % (why,) if why else ""
     if isinstance(want, re.Pattern):
         return ok(want.fullmatch(got) is not None, name,
-                  "got:  %s\nlike: %s" % (_show(got), want.pattern))
-    return ok(got == want, name, "got:  %s\nwant: %s" % (_show(got), _show(want)))
+                  "got:  %s\nlike: %s%s" % (_show(got), want.pattern, more))
+    return ok(got == want, name, "got:  %s\nwant: %s%s" % (_show(got), _show(want), more))
 
 
 def between(got, low, high, name):
