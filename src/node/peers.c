@@ -128,6 +128,7 @@ peers_remove(struct peers *p, struct link *l)
     struct link **at = &p->first, **dirty = &p->dirty;
 
     assert(!l->is_making);
+    p->news_at = NULL;
     while (*at != l) {
         at = &(*at)->next;
     }
@@ -389,7 +390,7 @@ peers_tick(struct peers *p, usec_t now)
 bool
 peers_take_evidence(struct peers *p, usec_t now, node_id *ret_id, bool *ret_on)
 {
-    for (struct link *l = p->first; l; l = l->next) {
+    for (struct link *l = p->news_at ? p->news_at : p->first; l; l = l->next) {
         if (!l->news_bad && !(l->news_good && now - l->told >= NEWS_EVERY)) {
             continue;
         }
@@ -398,7 +399,9 @@ peers_take_evidence(struct peers *p, usec_t now, node_id *ret_id, bool *ret_on)
         l->told = now;
         l->news_good = false;
         l->news_bad = false;
+        p->news_at = l->next;
         return true;
     }
+    p->news_at = NULL;
     return false;
 }

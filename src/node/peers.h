@@ -28,6 +28,7 @@ struct peers {
     struct link      **at;       /* by their places in the view; NULL: this node, or none */
     unsigned           at_count;
     struct link       *making;   /* those that have a frame in the making */
+    struct link       *news_at;  /* where peers_take_evidence() goes on; NULL: at the first */
     struct link       *dirty;    /* those that peers_next_dirty() will name */
     struct dialog     *answered; /* those that peers_next_answered() will name */
     struct dialog     *answered_last;
