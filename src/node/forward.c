@@ -571,7 +571,7 @@ forward_part(struct link *l, const struct peer_frame *f, struct slice body)
     joiners_part(r, f->first, body, last);
     part_take(r, f->first, body, last);
     /* A long answer is not late as long as it comes. */
-    link_renew(l, r);
+    l->parts_at = l->peers->worker->now;
     request_answered(l, r, last);
     return true;
 }
@@ -608,12 +608,23 @@ forward_lost(struct link *l, bool may_retry, usec_t now)
     }
 }
 
+static usec_t
+peer_timeout(const struct link *l)
+{
+    return SETTINGS_LIVE(l->peers->worker->node->settings->cluster.peer_timeout);
+}
+
 void
 forward_expire(struct link *l, usec_t now)
 {
     while (l->first && l->first->deadline <= now) {
         struct request *r = l->first;
 
+        if (l->parts_at + peer_timeout(l) > now) {
+            /* Long answers are coming in, and those to what was asked later come behind them. */
+            link_renew(l, r);
+            continue;
+        }
         link_take_off(l, r);
         metric_add(&l->peers->worker->metrics, M_FORWARD_TIMEOUTS, 1);
         peer_row_add(l->row, PEER_ROW_TIMEOUTS, 1);

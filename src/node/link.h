@@ -92,6 +92,7 @@ struct link {
     unsigned            failures;   /* to connect, in a row */
     usec_t              dial_at;
     usec_t              heard;      /* when something came last */
+    usec_t              parts_at;   /* when a part of a long answer came last */
     usec_t              pinged;     /* when a ping was sent that is not answered; 0: none */
     usec_t              told;       /* when the news were taken last */
     struct request     *first, *last; /* in flight */

@@ -70,7 +70,7 @@ emit_hex(struct stats_sink *s, const char *key, uint64_t value)
 static void
 emit_of_node(struct stats_sink *s, node_id id, const char *name, const char *value)
 {
-    char key[64];
+    char key[128];
 
     snprintf(key, sizeof key, "%016llx:%s", (unsigned long long)id, name);
     stats_emit(s, key, value);
