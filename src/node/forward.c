@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#define RENEWALS_MAX 8 /* a node that is slow, not silent, gets so many time-outs more */
 #define PARTS_RATE 4 /* bytes in a microsecond: a long value may take longer */
 
 _Static_assert(BATCH_MAX <= 64, "request.begun has a bit for each command of a frame");
@@ -608,10 +609,27 @@ forward_lost(struct link *l, bool may_retry, usec_t now)
     }
 }
 
-static usec_t
-peer_timeout(const struct link *l)
+/*
+ * A node answers in order, more or less: as long as something comes, what was asked later is not
+ * lost but in the queue.  While long answers come in it may wait for any time, else for some more
+ * time-outs.  True if it has another deadline.
+ */
+static bool
+request_may_wait(struct request *r, usec_t now)
 {
-    return SETTINGS_LIVE(l->peers->worker->node->settings->cluster.peer_timeout);
+    struct link *l = r->link;
+    usec_t time = SETTINGS_LIVE(l->peers->worker->node->settings->cluster.peer_timeout);
+
+    if (l->parts_at + time > now) {
+        link_renew(l, r, l->parts_at + time);
+        return true;
+    }
+    if (l->heard + time > now && r->renewals < RENEWALS_MAX) {
+        r->renewals++;
+        link_renew(l, r, l->heard + time);
+        return true;
+    }
+    return false;
 }
 
 void
@@ -620,9 +638,7 @@ forward_expire(struct link *l, usec_t now)
     while (l->first && l->first->deadline <= now) {
         struct request *r = l->first;
 
-        if (l->parts_at + peer_timeout(l) > now) {
-            /* Long answers are coming in, and those to what was asked later come behind them. */
-            link_renew(l, r);
+        if (request_may_wait(r, now)) {
             continue;
         }
         link_take_off(l, r);

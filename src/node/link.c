@@ -123,12 +123,10 @@ link_take_off(struct link *l, struct request *r)
 }
 
 void
-link_renew(struct link *l, struct request *r)
+link_renew(struct link *l, struct request *r, usec_t deadline)
 {
-    const struct worker *w = l->peers->worker;
-
     link_take_off(l, r);
-    r->deadline = w->now + SETTINGS_LIVE(w->node->settings->cluster.peer_timeout);
+    r->deadline = deadline;
     flight_add(l, r);
 }
 

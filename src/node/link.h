@@ -52,6 +52,7 @@ struct request {
     uint16_t             count;        /* commands */
     uint16_t             missing;      /* those that are not answered */
     bool                 tried;        /* before: on this link, or on another */
+    uint8_t              renewals;     /* of its deadline, because others were answered */
     bool                 may_retry;    /* decided by forward_lost() */
     uint64_t             begun;        /* bits of commands whose client has some of the answer: it can
                                           neither be excused nor asked for again */
@@ -129,8 +130,8 @@ struct request *link_add(struct link *l, size_t n, struct txq_segment *hole);
 void link_finish(struct link *l);
 /* Takes a request off the link; it is not answered any more.  The caller frees it. */
 void link_take_off(struct link *l, struct request *r);
-/* It is on its way: its deadline is that of a new one. */
-void link_renew(struct link *l, struct request *r);
+/* It has another deadline. */
+void link_renew(struct link *l, struct request *r, usec_t deadline);
 /* True if a byte of its frame was sent already, so that it may have been executed. */
 bool link_has_sent(const struct link *l, const struct request *r);
 /* Sends the frame of a request of another link, or of the same before it failed, again. */

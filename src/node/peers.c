@@ -233,6 +233,7 @@ peers_request_new(struct peers *p)
     r->count = r->missing = 0;
     r->begun = 0;
     r->joiners = NULL;
+    r->renewals = 0;
     r->tried = r->may_retry = r->in_parts = r->is_flush = false;
     return r;
 }
