@@ -813,7 +813,7 @@ gate_slow(struct gates *g)
         plain = row[i].no_awareness && row[i].no_buddy && row[i].no_confirmation ? sum.all : plain;
         if (row[i].fewer > 0) {
             snprintf(asked, sizeof asked, "%.0f: %s", row[i].fewer,
-                     verdict(g, plain > 1000 && sum.all * row[i].fewer <= plain));
+                     verdict(g, plain > 500 && sum.all * row[i].fewer <= plain));
         }
         say(g, "| %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f | %s |", row[i].name,
             c[0], c[1], c[2], c[3], c[4], sum.all, sum.healthy, plain / (sum.all > 0 ? sum.all : 1),

@@ -932,15 +932,14 @@ swarm_init(struct swarm *w, const struct swarm_config *config, const struct plan
     w->node = need(calloc(config->nodes, sizeof *w->node));
     w->safety = config->check ? safety_new(config->nodes) : NULL;
     for (unsigned i = 0; i < config->nodes; i++) {
-        usec_t at = (usec_t)rng_below(&w->rng, (uint64_t)interval);
+        usec_t at = config->joining ? (usec_t)rng_below(&w->rng, (uint64_t)interval) : 0;
 
         packets_init(&w->node[i].in);
         packets_init(&w->node[i].out);
         events_add(&w->events, (struct event){ .at = at, .kind = EV_START, .node = i });
-        if (!config->joining) {
-            events_add(&w->events,
-                       (struct event){ .at = at + interval, .kind = EV_LEARN, .node = i });
-        }
+    }
+    for (unsigned i = 0; !config->joining && i < config->nodes; i++) {
+        events_add(&w->events, (struct event){ .kind = EV_LEARN, .node = i });
     }
     if (!plan) {
         return;

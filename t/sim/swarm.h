@@ -73,7 +73,7 @@ struct swarm_config {
     unsigned nodes;
     uint64_t seed;
     struct swim_config swim; /* of every node but for self and seed */
-    bool   joining;          /* the first three are known, and nobody else */
+    bool   joining;          /* the first three are known at the start, and nobody else */
     bool   codec;
     bool   digests;          /* push/pull begins with a digest, and ends if they are equal */
     bool   own_infos;        /* each node keeps descriptions of its own */
@@ -102,7 +102,10 @@ struct swarm {
     char failed[512]; /* not empty: what was violated first; the run has ended */
 };
 
-/* Starts the nodes at moments within the first probe interval.  plan may be NULL. */
+/*
+ * Nodes begin at once and know each other, or at moments within the first probe interval if they
+ * have to join.  plan may be NULL.
+ */
 void swarm_init(struct swarm *w, const struct swarm_config *config, const struct plan *plan);
 void swarm_fini(struct swarm *w);
 /* Until that moment, or until something is violated. */
