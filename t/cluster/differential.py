@@ -9,6 +9,7 @@ by its number.  The counters that tell of items are summed over the nodes and co
 
 import os
 import random
+import re
 import shutil
 import sys
 import time
@@ -38,16 +39,20 @@ LOCAL = (b"stats", b"cache_memlimit", b"slabs", b"lru", b"watch", b"verbosity", 
 LOCAL_OPCODES = (0x10, 0x1b)
 
 # Of a cluster the sum of all nodes.
-SUMMED = frozenset("""get_hits get_misses get_flushed delete_misses delete_hits
+SUMMED = frozenset("""get_hits get_misses get_expired get_flushed delete_misses delete_hits
     incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits
     touch_misses curr_items total_items""".split())
+
+
+# Which of two keys' versions is the greater, which memcached counts up, nobody says of two nodes.
+ORDERED = re.compile(rb"m[sd] (?=[^\n]* C<cas:)[^\n]* I\b", re.S)
 
 
 def is_local(name, request):
     """True for a request that is not for the cluster."""
     if cases.is_binary(name):
         return request[1:2] and request[1] in LOCAL_OPCODES
-    return request.lstrip(b" ").startswith(LOCAL)
+    return request.lstrip(b" ").startswith(LOCAL) or ORDERED.match(request)
 
 
 def without_local(case):
@@ -99,6 +104,7 @@ class Three(pair.Pair):
     def _start(self):
         us = Cluster(3, "-t", "1", "-R", "1000000", "-c", "1000",
                      "-o", "no_lru_crawler,no_slab_reassign", peer_timeout="10s", node_id="node-%d")
+        us.rest()
         self.sides.append(Nodes(us, "ours", self.timed))
         env = {}
         if self.timed:

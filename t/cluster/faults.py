@@ -301,7 +301,7 @@ def fresh(value, load, key):
 def left():
     """SIGTERM of one under load: it gives its keys up, and nobody is told an error."""
     with Cluster(3) as c:
-        time.sleep(3)  # until the ring's last change is behind it, and nothing is stray any more
+        c.rest()
         with Loads(c, (0, 1)) as loads:
             first_part(c, loads)
             told = loads.mark()

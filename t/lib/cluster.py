@@ -13,7 +13,7 @@ import re
 import shutil
 import signal
 import socket
-import sys
+import time
 
 import tap
 from server import DEADLINE, SANITIZED, NotStarted, Server, wait_until
@@ -258,6 +258,12 @@ class Cluster:
         if not wait_until(lambda: all(map(stores, self.running())), seconds):
             raise NotStarted("not all nodes store for each other after %g s: %s" % (
                 seconds, [self.describe(n) for n in self.running()]))
+
+    @staticmethod
+    def rest():
+        """Until the last change of the ring is behind all nodes: they have gone through what they
+        hold, and do not look any more at whom a key once belonged to."""
+        time.sleep(3)
 
     def describe(self, node):
         """What a node says of its cluster, for a failure."""
