@@ -209,6 +209,7 @@ requests_grow(struct peers *p)
         }
         r->index = p->request_count;
         r->id = p->request_count;
+        r->link = NULL;
         r->next = p->request_spare;
         p->request_spare = r;
         p->request[p->request_count++] = r;
