@@ -542,10 +542,18 @@ class Udp:
         self.sock.connect(("127.0.0.1", port))
         self.id = 0
 
-    def ask(self, body, end):
-        """All datagrams until one that ends so, joined; their headers must be in order."""
+    def send(self, body):
+        """A request."""
         self.id += 1
         self.sock.send(struct.pack(">4H", self.id, 0, 1, 0) + body)
+
+    def ask(self, body, end):
+        """All datagrams until one that ends so, joined; their headers must be in order."""
+        self.send(body)
+        return self.until(end)
+
+    def until(self, end):
+        """The answer to the last request that was sent."""
         got = b""
         while not got.endswith(end):
             data = self.sock.recv(65536)
@@ -576,6 +584,33 @@ def datagrams(c):
         tap.is_(got, b"".join(b"VALUE %s 0 %d\r\n%s\r\n" % (k, len(k), k) for k in keys)
                 + b"END\r\n", "UDP to node %d: 40 keys" % asked)
         u.sock.close()
+
+
+def datagrams_that_wait(_):
+    """An owner who is silent holds up its socket for a while, and nothing else."""
+    with Cluster(3, "-U", "-1", "-t", "1", peer_timeout="2s") as c:
+        key, = c.keys_of(2, 1, b"slow")
+        first, second = (Udp(c.node(0).ports["UDP INET"][0]) for _ in range(2))
+        other = Udp(c.node(1).ports["UDP INET"][0])
+        c.pause(2)
+        for udp in (first, other):
+            udp.send(b"get %s\r\nmn\r\n" % key)
+        second.send(b"mn\r\n")
+        with c.conn(0) as conn:
+            tap.is_(conn.ask(b"mn\r\n"), b"MN\r\n", "connections do not wait")
+        second.sock.settimeout(0.2)
+        try:
+            got = second.sock.recv(100)
+        except socket.timeout:
+            got = None
+        tap.is_(got, None, "another datagram does")
+        tap.is_(other.until(b"MN\r\n"), b"END\r\nMN\r\n", "the answer comes after peer_timeout")
+        second.sock.settimeout(DEADLINE)
+        tap.is_(second.until(b"MN\r\n"), b"MN\r\n", "and what waited is answered")
+        tap.is_(first.until(b"MN\r\n"), b"END\r\nMN\r\n", "behind what it waited for")
+        for udp in (first, second):
+            udp.send(b"get %s\r\nmn\r\n" % key)
+        tap.is_(c.leave(0), 0, "a node ends while datagrams wait")
 
 
 def half_close(c):
@@ -680,4 +715,4 @@ if __name__ == "__main__":
     program_exists()
     cluster.run([everywhere, text, meta, binary, sizes, odd_keys, pipelines, multiget,
                  noreply_order, counters, versions, flushing, datagrams, half_close, discovery,
-                 figures, huge, weights, ports], 3, "-U", "-1")
+                 figures, datagrams_that_wait, huge, weights, ports], 3, "-U", "-1")

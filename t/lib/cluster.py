@@ -213,6 +213,7 @@ class Cluster:
     def pause(self, index):
         """A node stands still, its sockets stay."""
         self.nodes[index].proc.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.nodes[index].proc.pid, os.WSTOPPED)  # all of its threads do
         self.paused.add(index)
 
     def resume(self, index):
