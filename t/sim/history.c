@@ -411,7 +411,7 @@ struct tried {
 
 struct search {
     struct history *h;
-    bool strict;
+    const struct excuses *excuses;
     struct entry *entry; /* [2 * count] in the order of time */
     size_t count;
     struct entry head;
@@ -493,7 +493,7 @@ search_run(struct search *s)
         if (e->end) {
             uint64_t with = done ^ mix(e->number);
 
-            if (step(&next, o, e->number, s->strict)) {
+            if (step(&next, o, e->number, !s->excuses->loses)) {
                 uint64_t state =
                     mix(with + mix(next.exists + 2 * (uint64_t)next.len) + mix(next.value));
                 if (tried_add(&s->tried, state)) {
@@ -547,16 +547,17 @@ entry_compare(const void *a, const void *b)
 
 /* True if the operation says something of its key, or may change it. */
 static bool
-op_matters(const struct deed *o, bool strict)
+op_matters(const struct deed *o, const struct excuses *x)
 {
-    bool reads =
-        o->act == ACT_GET || o->act == ACT_GETS || o->act == ACT_GAT || o->act == ACT_TOUCH;
+    bool reads = o->act <= ACT_TOUCH;
 
     if (o->done == DONE_UNKNOWN || o->done == DONE_PENDING) {
         return !reads;
     }
-    /* A peer that is not reached is a miss. */
-    return strict || !reads || o->done != DONE_MISS;
+    if (!reads || o->done != DONE_MISS) {
+        return true;
+    }
+    return !x->loses && !(x->forgets && o->is_plain);
 }
 
 static void
@@ -577,7 +578,7 @@ search_fill(struct search *s, unsigned key)
 
     s->count = 0;
     for (uint32_t i = h->key_first[key]; i; i = h->key_next[i]) {
-        if (op_matters(&h->op[i], s->strict)) {
+        if (op_matters(&h->op[i], s->excuses)) {
             search_add(s, i, h->op[i].ended);
         }
     }
@@ -732,9 +733,9 @@ history_check_reads(struct history *h, unsigned key)
 }
 
 static void
-history_check_key(struct history *h, unsigned key, bool strict)
+history_check_key(struct history *h, unsigned key, const struct excuses *x)
 {
-    struct search s = { .h = h, .strict = strict };
+    struct search s = { .h = h, .excuses = x };
     bool fine;
 
     if (!history_check_reads(h, key) || h->ring_times > 0) {
@@ -772,7 +773,7 @@ history_sort(struct history *h)
 }
 
 void
-history_check(struct history *h, bool strict)
+history_check(struct history *h, const struct excuses *x)
 {
     history_sort(h);
     for (uint32_t i = 1; i < h->count; i++) {
@@ -784,6 +785,6 @@ history_check(struct history *h, bool strict)
         h->unknown += o->done == DONE_UNKNOWN || o->done == DONE_PENDING;
     }
     for (unsigned key = 0; key < h->keys; key++) {
-        history_check_key(h, key, strict);
+        history_check_key(h, key, x);
     }
 }

@@ -70,7 +70,7 @@ struct deed {
     unsigned executed;       /* times, by any node */
     unsigned executor;
     unsigned forwards; /* frames in which it left a node */
-    bool miss_is_told; /* a node counts it as a failure to reach a peer */
+    bool is_plain; /* a get whose miss may mean that a peer was not reached */
 };
 
 #define KEY_ALL UINT32_MAX /* of flush_all */
@@ -122,8 +122,11 @@ size_t value_good(const struct history *h, struct slice bytes);
 /* Nodes began to disagree about the ring, or (until == from) it changed. */
 void history_ring(struct history *h, usec_t from, usec_t until);
 
-/*
- * Checks all keys and ends the process if one is wrong.  strict: nothing was ever lost, and no miss
- * goes unexplained.
- */
-void history_check(struct history *h, bool strict);
+/* What may explain an answer that a map would not give. */
+struct excuses {
+    bool loses;   /* the map may forget: nodes came or went, or had no memory */
+    bool forgets; /* a plain get may be a miss although there is a value */
+};
+
+/* Checks all keys and ends the process if one is wrong. */
+void history_check(struct history *h, const struct excuses *x);

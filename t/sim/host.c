@@ -794,6 +794,35 @@ host_bounds(struct host *h)
     return NULL;
 }
 
+const char *
+host_leftovers(struct host *h)
+{
+    for (struct conn *c = h->conns; c; c = c->next) {
+        if (c->kind == CONN_CLIENT) {
+            return "a connection of nobody";
+        }
+        if (c->session && session_tx_bytes(c->session) > 0) {
+            return "answers that do not leave";
+        }
+        if (c->link && (c->link->flight > 0 || c->link->out.unsent > 0 || c->link->lane.first)) {
+            return "requests that nobody waits for";
+        }
+    }
+    for (unsigned i = 0; i < h->worker_count; i++) {
+        const struct peers *p = h->node->workers[i]->peers;
+
+        for (uint32_t n = 0; p && n < p->request_count; n++) {
+            if (p->request[n]->link) {
+                return "a request that is not over";
+            }
+        }
+    }
+    if (host_metric(h, M_RESP_BUFS) != 0 || host_metric(h, M_READ_BUFS) != h->worker_count) {
+        return "buffers of nobody";
+    }
+    return NULL;
+}
+
 unsigned
 host_bad_links(struct host *h)
 {

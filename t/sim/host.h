@@ -120,6 +120,8 @@ uint64_t host_nonce(const struct host *h);
 int64_t host_metric(struct host *h, enum metric id);
 /* Checks that queues keep to their bounds; says what does not, or NULL. */
 const char *host_bounds(struct host *h);
+/* What is held for users although there is none any more, or NULL. */
+const char *host_leftovers(struct host *h);
 /* Links of this machine to nodes that it holds for alive that are not in use: breaker open or
  * no connection. */
 unsigned host_bad_links(struct host *h);

@@ -428,6 +428,7 @@ read_text_get(struct speech *s, struct ask *a, struct slice in)
 {
     struct slice line, left = in;
     uint32_t end = a->first + a->count, at = a->first;
+    enum done silence;
 
     /* Nothing is ended until everything is there: a look first. */
     for (bool over = false; !over;) {
@@ -450,9 +451,11 @@ read_text_get(struct speech *s, struct ask *a, struct slice in)
         }
         left = slice_from(left, n);
     }
+    /* An error is said once, at the end, whichever key it was. */
+    silence = line_is_error(line) ? DONE_UNKNOWN : DONE_MISS;
     for (left = in; line_read(left, &line) && line_starts(line, "VALUE ");) {
         while (at < end && !line_is_key(line, s->history->op[at].key)) {
-            speech_end(s, at++, DONE_MISS, in);
+            speech_end(s, at++, silence, in);
         }
         if (at == end) {
             speech_fail(s, a->first, in, "the value of another key");
@@ -464,7 +467,7 @@ read_text_get(struct speech *s, struct ask *a, struct slice in)
         speech_fail(s, a->first, in, "no end of the values");
     }
     for (; at < end; at++) {
-        speech_end(s, at, line_is_error(line) ? DONE_UNKNOWN : DONE_MISS, in);
+        speech_end(s, at, silence, in);
     }
     return (size_t)(line.ptr - in.ptr) + line.len + 2;
 }
@@ -568,6 +571,16 @@ meta_whose(struct slice line)
     return UINT32_MAX;
 }
 
+/* Those before the next that is heard of said nothing: misses, unless an error was among them. */
+static void
+meta_pass(struct speech *s, struct ask *a, uint32_t next, struct slice in)
+{
+    for (; a->first + a->seen < next; a->seen++) {
+        speech_end(s, a->first + a->seen, a->is_doubtful ? DONE_UNKNOWN : DONE_MISS, in);
+    }
+    a->is_doubtful = false;
+}
+
 /* Quiet gets, then MN: those that are not heard of are misses. */
 static size_t
 read_meta_many(struct speech *s, struct ask *a, struct slice in, bool *over)
@@ -580,14 +593,14 @@ read_meta_many(struct speech *s, struct ask *a, struct slice in, bool *over)
         size_t n;
 
         if (whose == 0) {
-            for (; a->seen < a->count; a->seen++) {
-                speech_end(s, a->first + a->seen, DONE_MISS, in);
-            }
+            meta_pass(s, a, end, in);
             *over = true;
             return (size_t)(left.ptr - in.ptr) + line.len + 2;
         }
         if (whose == UINT32_MAX && line_is_error(line)) {
-            whose = a->first + a->seen; /* of one of them: the count is what matters */
+            a->is_doubtful = true;
+            left = slice_from(left, line.len + 2);
+            continue;
         }
         if (whose < a->first + a->seen || whose >= end) {
             speech_fail(s, a->first, left, "an answer that is not the next");
@@ -600,9 +613,7 @@ read_meta_many(struct speech *s, struct ask *a, struct slice in, bool *over)
                 break;
             }
         }
-        for (; a->first + a->seen < whose; a->seen++) {
-            speech_end(s, a->first + a->seen, DONE_MISS, in);
-        }
+        meta_pass(s, a, whose, in);
         n = read_meta_one(s, whose, left);
         a->seen++;
         left = slice_from(left, n);

@@ -134,14 +134,14 @@ plan_is_strict(const struct plan *p)
 }
 
 bool
-plan_moves_ring(const struct plan *p)
+plan_loses(const struct plan *p)
 {
     for (unsigned i = 0; i < p->troubles; i++) {
         if (!p->trouble[i].skip && p->trouble[i].kind >= TROUBLE_CRASH) {
             return true;
         }
     }
-    return false;
+    return p->small_memory;
 }
 
 void

@@ -67,7 +67,7 @@ struct plan {
 void plan_draw(struct plan *p, uint64_t seed);
 /* No trouble and no loss: no miss goes unexplained. */
 bool plan_is_strict(const struct plan *p);
-/* The ring changes while users talk. */
-bool plan_moves_ring(const struct plan *p);
+/* What is stored may be lost: nodes end, values are evicted. */
+bool plan_loses(const struct plan *p);
 void plan_print(const struct plan *p, FILE *out);
 const char *trouble_word(enum trouble_kind kind);

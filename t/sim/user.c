@@ -131,6 +131,7 @@ op_begin(struct user *u, enum act act, unsigned key)
     if (u->config.large > 0 && pick(u, 12) == 0) {
         wish = pick(u, u->config.large);
     }
+    u->history->op[number].is_plain = o.act == ACT_GET || u->speaks == USER_BINARY;
     u->history->op[number].length = value_length(&o, number, wish);
     u->asked++;
     return number;
@@ -333,6 +334,13 @@ void
 user_stop(struct user *u)
 {
     u->stopped = true;
+}
+
+void
+user_leave(struct user *u)
+{
+    u->stopped = true;
+    user_hang_up(u);
 }
 
 usec_t

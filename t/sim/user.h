@@ -22,7 +22,8 @@ enum user_speaks { USER_TEXT, USER_META, USER_BINARY, USER_SPEAKS };
 struct ask {
     enum ask_form { ASK_ONE, ASK_MULTI, ASK_MULTI_QUIET } form;
     uint32_t first, count;
-    uint32_t seen; /* MULTI: those before are answered */
+    uint32_t seen;    /* MULTI: those before are answered */
+    bool is_doubtful; /* an error was heard that does not say of whom */
 };
 
 struct known {
@@ -74,6 +75,8 @@ void user_fini(struct user *u);
 void user_start(struct user *u);
 /* Asks nothing more, hears what is owed. */
 void user_stop(struct user *u);
+/* Ends its connection. */
+void user_leave(struct user *u);
 /* Since when the node it asked, which could answer, has not: 0 if it has no reason to wait. */
 usec_t user_waits_since(const struct user *u);
 
