@@ -24,7 +24,7 @@ struct member {
     uint16_t                  suspicion; /* slot, if it is a suspect */
     uint16_t                  rumour;    /* slot, if there is one about it */
     uint8_t                   state;     /* enum member_state */
-    uint8_t                   skips;     /* times that it was not probed because it had been heard */
+    uint8_t                   skips;     /* times that it was not probed, having been heard */
     uint8_t                   in_round;  /* bool: the round has it */
 };
 
@@ -58,8 +58,8 @@ uint16_t roster_find(const struct roster *r, node_id id);
 /* Takes the description, which must be of nobody here.  ROSTER_NONE: no memory, it was released. */
 uint16_t roster_add(struct roster *r, const struct member_info *info, usec_t now);
 /*
- * Removes a member; the last one gets its index.  The round follows; whatever else has an index must
- * be told: *ret_moved is the index that the last one had.
+ * Removes a member; the last one gets its index.  The round follows; whatever else has an index
+ * must be told: *ret_moved is the index that the last one had.
  */
 void roster_remove(struct roster *r, uint16_t index, uint16_t *ret_moved);
 /* Puts a member at a random place of the round, if it is not there.  False: no memory. */

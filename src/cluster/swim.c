@@ -679,7 +679,7 @@ swim_state_at(const struct swim *s, size_t i, struct gossip_message *ret)
         .state = (enum member_state)m->state,
         .info = m->info,
     };
-    if (m->ahead > 0) { /* the description is of an earlier incarnation than what is held against it */
+    if (m->ahead > 0) { /* the description is older than what is held against it */
         ret->kind = m->state == MEMBER_LEFT ? GOSSIP_DEAD : GOSSIP_SUSPECT;
         ret->from = m->state == MEMBER_LEFT ? ret->id : ret->from;
     }

@@ -15,8 +15,8 @@
  * the earlier at once.
  *
  * Costs: 32 bytes for a member and what is kept of its description, 6 to 12 more for looking it up
- * and for probing it once in a round; a step that only looks at the time takes the same time however many
- * members there are.
+ * and for probing it once in a round; a step that only looks at the time takes the same time
+ * however many members there are.
  *
  * One owner thread.
  */

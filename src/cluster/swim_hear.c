@@ -431,8 +431,8 @@ swim_hear_dead(struct swim *s, node_id id, uint64_t incarnation, node_id from)
 }
 
 /*
- * True if a node that may itself be what is wrong is the only one to accuse a member.  Not for ever:
- * it may be the only one that is left.
+ * True if a node that may itself be what is wrong is the only one to accuse a member.  Not for
+ * ever: it may be the only one that is left.
  */
 static bool
 judgement_waits(const struct swim *s, const struct suspicion *one)

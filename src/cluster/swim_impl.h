@@ -92,7 +92,7 @@ struct swim {
     size_t             relay_count, relay_capacity;
     usec_t             relay_at;  /* the first deadline among them */
 
-    usec_t             gossip_phase; /* no_haste: rounds are at multiples of the interval after it */
+    usec_t             gossip_phase; /* no_haste: rounds are at multiples of the interval from it */
     usec_t             gossip_last;  /* round */
     usec_t             gossip_at;    /* NEVER: nothing to tell, or nobody to tell it */
     usec_t             sync_at;

@@ -82,8 +82,8 @@ value_copy(struct worker *w, struct item *item, char *out)
 
 /*
  * A get that is the same, byte for byte, as one of another client that has not been given to the
- * kernel waits for that one's answer.  Not for one that was sent: its answer may be older than what this client has been
- * told since.
+ * kernel waits for that one's answer.  Not for one that was sent: its answer may be older than what
+ * this client has been told since.
  */
 static struct request *
 recent_find(const struct dialog *d, const struct link *l, const struct link_get *g, uint64_t hash,

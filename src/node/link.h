@@ -54,8 +54,8 @@ struct request {
     bool                 tried;        /* before: on this link, or on another */
     uint8_t              renewals;     /* of its deadline, because others were answered */
     bool                 may_retry;    /* decided by forward_lost() */
-    uint64_t             begun;        /* bits of commands whose client has some of the answer: it can
-                                          neither be excused nor asked for again */
+    uint64_t             begun;        /* bits of commands whose client has some of the answer: they
+                                          can neither be excused nor asked for again */
     bool                 in_parts;     /* the value of its only command is in the lane */
     bool                 is_flush;     /* its answer only says whether it was done */
     struct request      *joiners;      /* those that wait for one of its answers as well */

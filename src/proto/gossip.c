@@ -311,7 +311,7 @@ gossip_open(struct gossip_reader *r, struct slice packet, uint16_t label)
     return packet_check(r->rest);
 }
 
-/* Reads the body of a message of a type that is known; what is behind its fields does not matter. */
+/* Reads the body of a message of a known type; what is behind its fields does not matter. */
 static void
 body_read(struct input *in, struct gossip_message *m, struct member_info *info)
 {

@@ -108,7 +108,7 @@ struct gossip_message {
 };
 
 #define GOSSIP_PACKET_MAX 1232 /* bytes of a datagram: fits every path of IPv6, in tunnels too */
-#define GOSSIP_STATE_MAX  (8u << 20) /* bytes of a whole state: CLUSTER_MEMBERS_MAX members and ops */
+#define GOSSIP_STATE_MAX  (8u << 20) /* bytes of a whole state: all members and ops */
 
 /* Bytes that a message takes in a datagram; proto/gossip writes exactly so many. */
 size_t gossip_size(const struct gossip_message *m);

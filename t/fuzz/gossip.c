@@ -1,6 +1,6 @@
 /*
- * gossip.c - fuzzes gossip: whatever the bytes, they are read within their bounds, and what was read
- * is written as something that reads the same.
+ * gossip.c - fuzzes gossip: whatever the bytes, they are read within their bounds, and what was
+ * read is written as something that reads the same.
  */
 #include "proto/gossip.h"
 #include <assert.h>

@@ -329,8 +329,8 @@ gate_death(struct gates *g)
            "Seconds from the crash until every other node holds it dead.\n",
         seconds(c.probe_interval), seconds(c.probe_timeout), c.fanout, seconds(c.gossip_interval),
         c.alpha, c.beta);
-    say(g, "| nodes | alpha | runs | first suspects it | dead at all: mean | p99 | 3 s at 10, 7 s at "
-           "1,000 nodes |");
+    say(g, "| nodes | alpha | runs | first suspects it | dead at all: mean | p99 | 3 s at 10, 7 s "
+           "at 1,000 nodes |");
     say(g, "|---|---|---|---|---|---|---|");
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
         for (unsigned alpha = 3; alpha <= 4; alpha++) {

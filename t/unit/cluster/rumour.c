@@ -53,7 +53,8 @@ Test(rumour, a_newer_one_about_the_same_begins_anew)
     cr_expect(eq(int, q.slot[slot].kind, GOSSIP_SUSPECT));
     cr_expect(eq(int, q.slot[slot].told, 0));
     for (uint64_t node = 1; node <= 40; node++) {
-        struct ring_op op = { .kind = RING_OP_MEMBER, .node = 1 + node % 10, .stamp = (usec_t)node };
+        struct ring_op op = { .kind = RING_OP_MEMBER, .node = 1 + node % 10,
+                              .stamp = (usec_t)node };
 
         cr_assert(rumour_of_ring(&q, &op));
     }

@@ -902,7 +902,8 @@ Test(swim, who_slept_does_not_blame_the_others)
     }
     cr_expect(eq(sz, noted_count(SWIM_DIED), 0));
     for (size_t i = 0; i < world.notes; i++) {
-        cr_expect(world.note[i].change.kind != SWIM_SUSPECTED || world.note[i].change.id == id_of(3),
+        cr_expect(world.note[i].change.kind != SWIM_SUSPECTED ||
+                      world.note[i].change.id == id_of(3),
                   "%d suspects %d", world.note[i].node, (int)world.note[i].change.id - 0x1000);
     }
     world_end();
@@ -1254,7 +1255,7 @@ Test(swim, facts_about_the_ring_spread)
     for (int i = 1; i < 10; i++) {
         told += heard[i];
     }
-    cr_expect(told >= 3, "%zu", told); /* those that heard it tell it on by their own swim_spread() */
+    cr_expect(told >= 3, "%zu", told); /* those that heard it tell it on by swim_spread() */
     cr_expect(eq(sz, world.sent_kind[0][GOSSIP_RING], 8));
     world_end();
 }

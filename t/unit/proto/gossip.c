@@ -29,14 +29,16 @@ static const struct member_info full = {
 static struct member_info
 info_plain(void)
 {
-    struct member_info info = { .id = 1, .addr = { { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 }, 1 } };
+    struct member_info info = { .id = 1,
+                                .addr = { { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 }, 1 } };
 
     return info;
 }
 
 /* One of every kind, with all that it can hold, and some with as little. */
 static void
-messages_make(struct gossip_message m[KINDS], struct member_info *plain, struct member_info *long_one)
+messages_make(struct gossip_message m[KINDS], struct member_info *plain,
+              struct member_info *long_one)
 {
     size_t n = 0;
 
