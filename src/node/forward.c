@@ -424,6 +424,19 @@ answer_flush(struct request *r, const struct peer_entry *e, struct slice bytes)
     }
 }
 
+/* Whom we asked had no time for it. */
+static void
+answer_excuse(struct request *r, unsigned i, enum reply_code why)
+{
+    struct walk k;
+
+    walk_begin(&k, r);
+    for (unsigned n = 0; n <= i; n++) {
+        walk_next(&k);
+    }
+    hole_excuse(r->waiter, r->hole[i], &k.c, why);
+}
+
 /* One answer, to the i-th command.  True if that was all of it. */
 static bool
 answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct slice bytes)
@@ -451,6 +464,8 @@ answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct sl
 
         memcpy(&owner, bytes.ptr, sizeof owner);
         answer_not_owner(r, i, owner);
+    } else if (d && e->kind == PEER_EXPIRED) {
+        answer_excuse(r, i, RPL_PEER_BUSY);
     } else if (d) {
         txq_fill(&d->out, r->hole[i], bytes.ptr, bytes.len);
     }
@@ -607,6 +622,12 @@ forward_lost(struct link *l, bool may_retry, usec_t now)
         }
         request_excuse(r, RPL_PEER_DOWN);
     }
+}
+
+usec_t
+forward_patience(const struct worker *w)
+{
+    return (1 + RENEWALS_MAX) * SETTINGS_LIVE(w->node->settings->cluster.peer_timeout);
 }
 
 /*

@@ -46,6 +46,8 @@ void forward_abandon(struct dialog *d);
 
 /* -- a link's side: node/link.c, node/peers.c -------------------------------------------------- */
 
+/* How long a request may wait in all, as long as the link is not silent. */
+usec_t forward_patience(const struct worker *w);
 /* The request's waiter waits for it. */
 void forward_await(struct request *r);
 /* A frame of answers, or a part of a long one; false: it does not fit what was asked. */

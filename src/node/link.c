@@ -192,14 +192,13 @@ static void
 frame_head(struct link *l, struct request *r)
 {
     const struct worker *w = l->peers->worker;
-    usec_t left = r->deadline - w->now;
     struct peer_frame f = {
         .type = PEER_COMMANDS,
         .body_len = r->len - PEER_HEADER,
         .id = r->id,
         .ring = w->view->ring_digest,
         .count = r->count,
-        .deadline_ms = left > 0 ? (uint32_t)(left / USEC_PER_MSEC) : 0,
+        .deadline_ms = (uint32_t)(forward_patience(w) / USEC_PER_MSEC),
     };
 
     peer_write_header(&f, r->block->bytes + r->at);

@@ -18,6 +18,7 @@ struct serve {
     struct pending *receiving; /* commands whose values come in parts; by frame id */
     unsigned        receiving_count;
     unsigned        executed;  /* commands of the frame at the front of the input */
+    usec_t          since;     /* when that frame was seen first */
 };
 
 /* The frame of answers that is being written. */
@@ -135,12 +136,12 @@ answers_put(struct answers *a, unsigned i, const struct command *c, struct reply
     a->count++;
 }
 
-/* We are not the owner; says who is. */
+/* It is not executed: says why. */
 static void
-answers_refuse(struct answers *a, unsigned i, node_id owner)
+answers_refuse(struct answers *a, unsigned i, enum peer_entry_kind why, node_id owner)
 {
     struct worker *w = a->d->worker;
-    struct peer_entry e = { .kind = PEER_NOT_OWNER, .len = sizeof owner };
+    struct peer_entry e = { .kind = why, .len = why == PEER_NOT_OWNER ? sizeof owner : 0 };
 
     if (a->head && i != (unsigned)a->first + a->count) {
         answers_end(a);
@@ -149,8 +150,8 @@ answers_refuse(struct answers *a, unsigned i, node_id owner)
         answers_begin(a, i);
     }
     peer_write_entry(&e, w->tx + w->tx_used);
-    memcpy(w->tx + w->tx_used + PEER_ENTRY, &owner, sizeof owner);
-    w->tx_used += PEER_ENTRY + sizeof owner;
+    memcpy(w->tx + w->tx_used + PEER_ENTRY, &owner, e.len);
+    w->tx_used += PEER_ENTRY + e.len;
     a->count++;
 }
 
@@ -221,7 +222,7 @@ serve_command(struct answers *a, unsigned i, struct command *c, enum peer_value 
     node_id owner;
 
     if (check && !serve_owns(w, c, &owner)) {
-        answers_refuse(a, i, owner);
+        answers_refuse(a, i, PEER_NOT_OWNER, owner);
         return;
     }
     metric_add(&w->metrics, M_SERVED, 1);
@@ -280,6 +281,7 @@ serve_commands(struct dialog *d, const struct peer_frame *f, struct slice body)
         d->closing = d->broken = true;
         return SERVE_GO;
     }
+    s->since = s->executed == 0 ? w->now : s->since;
     for (unsigned i = s->executed; i < f->count; i++) {
         store_prefetch_item(w->node->store, w->batch[i].hash);
     }
@@ -287,6 +289,10 @@ serve_commands(struct dialog *d, const struct peer_frame *f, struct slice body)
         if (!answer_has_room(w, &d->out) || s->lane.bytes > LANE_MAX) {
             answers_end(&a);
             return SERVE_FULL;
+        }
+        if (w->now - s->since > (usec_t)f->deadline_ms * USEC_PER_MSEC) {
+            answers_refuse(&a, s->executed, PEER_EXPIRED, 0);
+            continue;
         }
         serve_command(&a, s->executed, &w->batch[s->executed], value[s->executed], check);
     }

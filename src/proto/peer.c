@@ -413,8 +413,9 @@ peer_read_entry(struct slice *body, struct peer_entry *ret, struct slice *bytes)
     take(&t, &spare, sizeof spare);
     take(&t, &ret->len, sizeof ret->len);
     *bytes = take_bytes(&t, ret->len);
-    if (t.is_short || kind > PEER_NOT_OWNER || ret->tail > ret->len ||
-        (kind == PEER_NOT_OWNER && ret->len != sizeof(node_id))) {
+    if (t.is_short || kind > PEER_EXPIRED || ret->tail > ret->len ||
+        (kind == PEER_NOT_OWNER && ret->len != sizeof(node_id)) ||
+        (kind == PEER_EXPIRED && ret->len != 0)) {
         return PEER_MALFORMED;
     }
     ret->kind = (enum peer_entry_kind)kind;

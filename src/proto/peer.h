@@ -82,7 +82,8 @@ struct peer_frame {
     uint64_t       ring;
     uint16_t       count;
     uint16_t       first;
-    uint32_t       deadline_ms; /* COMMANDS: what is left of the client's patience */
+    uint32_t       deadline_ms; /* COMMANDS: how long the sender will wait at most; what the
+                                   receiver cannot begin by then it drops (PEER_EXPIRED) */
 };
 
 enum peer_result {
@@ -124,6 +125,7 @@ enum peer_entry_kind {
     PEER_ANSWER_PARTS, /* the same, but the value comes in PARTs: it belongs in front of the last
                           tail of these bytes */
     PEER_NOT_OWNER, /* 8 bytes: the id of whom we take for the owner, or 0 */
+    PEER_EXPIRED,   /* nothing: it was not executed, for it had waited too long */
 };
 struct peer_entry {
     enum peer_entry_kind kind;

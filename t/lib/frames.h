@@ -69,7 +69,7 @@ static inline void
 frames_entries(struct frames_in *in, unsigned count, struct buf *body)
 {
     for (; count > 0 && in->left > 0; count--) {
-        struct peer_entry e = { .kind = (enum peer_entry_kind)(frames_u8(in) % 4) };
+        struct peer_entry e = { .kind = (enum peer_entry_kind)(frames_u8(in) % 5) };
         char head[PEER_ENTRY];
         struct slice bytes;
 

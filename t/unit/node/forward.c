@@ -571,7 +571,7 @@ Test(forward, an_answer_that_breaks_off)
     peer_write_header(&f, frame);
     peer_write_entry(&e, frame + PEER_HEADER);
     memset(frame + PEER_HEADER + PEER_ENTRY, 'x', LONG);
-    e = (struct peer_entry){ .kind = (enum peer_entry_kind)3 };
+    e = (struct peer_entry){ .kind = (enum peer_entry_kind)4 };
     peer_write_entry(&e, frame + ALL - PEER_ENTRY);
     for (size_t at = 0, n; at < ALL && ok; at += n) {
         struct iovec room = link_rx_space(l);
@@ -587,5 +587,86 @@ Test(forward, an_answer_that_breaks_off)
     cr_expect(d.got.ptr[0] == 'x' && memcmp(d.got.ptr, d.got.ptr + 1, LONG - 1) == 0);
     cr_expect(memcmp(d.got.ptr + LONG, "END\r\n", 5) == 0);
     cr_expect(eq(i64, drive_metric(&m.node[0], M_FORWARD_RETRIES), 0));
+    end();
+}
+
+/* -- the other end ------------------------------------------------------------------------------ */
+
+/* Takes what the session sends and counts the answers of each kind. */
+static void
+count_answers(struct session *s, unsigned kinds[4])
+{
+    struct buf got = { 0 };
+    struct iovec iov[64];
+    struct peer_frame f;
+    struct slice in;
+    int spans;
+
+    while ((spans = session_tx(s, iov, 64)) > 0) {
+        size_t n = 0;
+
+        for (int i = 0; i < spans; i++) {
+            cr_assert(buf_add(&got, iov[i].iov_base, iov[i].iov_len));
+            n += iov[i].iov_len;
+        }
+        session_tx_done(s, n);
+    }
+    cr_assert(session_park(s));
+    for (in = slice_of(got.ptr, got.len); in.len > 0;
+         in = slice_from(in, PEER_HEADER + f.body_len)) {
+        struct slice body, bytes;
+        struct peer_entry e;
+
+        cr_assert(eq(int, peer_read_frame(in, &f), PEER_OK));
+        body = slice_of(in.ptr + PEER_HEADER, f.body_len);
+        while (body.len > 0) {
+            cr_assert(eq(int, peer_read_entry(&body, &e, &bytes), PEER_OK));
+            kinds[e.kind]++;
+        }
+    }
+    buf_free(&got);
+}
+
+/* What cannot be begun in time, because answers before it do not leave, is not executed at all. */
+Test(forward, what_has_waited_too_long_is_dropped)
+{
+    static char frame[OUTBOX_BLOCK];
+    struct peer_frame f = { .type = PEER_COMMANDS, .id = 1, .deadline_ms = 100 };
+    struct drive_node *n = &m.node[1];
+    unsigned kinds[4] = { 0 };
+    size_t at = PEER_HEADER;
+    struct session *s;
+    char *value = malloc(65536);
+
+    begin(NULL);
+    at = (size_t)sprintf(value, "set %s 0 0 40000\r\n", near);
+    memset(value + at, 'v', 40000);
+    memcpy(value + at + 40000, "\r\n", 2);
+    d.got.len = 0;
+    mesh_say(&m, &d, value, at + 40002, DRIVE_ALL);
+    for (f.count = 0, at = PEER_HEADER; f.count < BATCH_MAX; f.count++) {
+        struct command c = { .op = OP_GET, .key = slice_of(near, strlen(near)), .last = true };
+
+        at += peer_write_command(&c, PEER_VALUE_NONE, frame + at);
+    }
+    f.body_len = (uint32_t)(at - PEER_HEADER);
+    f.ring = n->worker->view->ring_digest;
+    peer_write_header(&f, frame);
+    s = session_new(n->worker, SESSION_PEER, NULL);
+    memcpy(session_rx_space(s).iov_base, frame, at);
+    session_rx(s, at, n->now);
+    cr_assert(session_park(s));
+    cr_assert(session_has_work(s));
+    count_answers(s, kinds);
+    cr_expect(kinds[PEER_ANSWER] > 20 && kinds[PEER_ANSWER] < 64);
+    n->now += 150 * USEC_PER_MSEC;
+    while (session_has_work(s)) {
+        session_resume(s, n->now);
+        count_answers(s, kinds);
+    }
+    cr_expect(eq(u32, kinds[PEER_ANSWER] + kinds[PEER_EXPIRED], 64));
+    cr_expect(eq(i64, drive_metric(n, M_CMD_GET), kinds[PEER_ANSWER]));
+    session_free(s);
+    free(value);
     end();
 }
