@@ -30,10 +30,13 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Builds with checks are slow: the figures are those of the others. */
 #ifdef MAGPIE_DEBUG
-#define TRIALS 150
+#define TRIALS  100
+#define FIGURES false
 #else
-#define TRIALS 300
+#define TRIALS  300
+#define FIGURES true
 #endif
 #define TRIALS_FULL 5000
 #define BATCH       500
@@ -168,6 +171,11 @@ test_bug(const char *bug, unsigned seeds, unsigned faults)
 
 /* -- faults drawn from seeds ------------------------------------------------------------------- */
 
+/* Seeds that have shown something wrong. */
+static const uint64_t found[] = {
+    2317, /* who was left alone by the death of three others suspected them for ever */
+};
+
 /* Some of the runs twice: the hash of all that happened must be the same. */
 #define TWICE 8
 
@@ -219,6 +227,21 @@ compare_doubles(const void *a, const void *b)
     double x = *(const double *)a, y = *(const double *)b;
 
     return (x > y) - (x < y);
+}
+
+static void
+run_found(void)
+{
+    for (size_t i = 0; i < sizeof found / sizeof found[0]; i++) {
+        struct plan plan;
+        struct trial t;
+
+        plan_draw(&plan, found[i], 0);
+        trial_run_apart(&t, &plan);
+        if (t.failed) {
+            show_failure(found[i]);
+        }
+    }
 }
 
 static void
@@ -418,12 +441,15 @@ main(int argc, char **argv)
         test_bug("forget", 200, 3);
     }
     if (!o.gates.only || strcmp(o.gates.only, "trials") == 0) {
+        run_found();
         run_trials(&o, o.gates.page);
     }
     if (getenv("SOAK_SECONDS")) {
         return 0; /* figures are the same each time */
     }
-    gates_run(&o.gates);
+    if (FIGURES || o.gates.full || o.gates.only) {
+        gates_run(&o.gates);
+    }
     if (o.gates.page) {
         page_close(o.gates.page, o.page, &text, &size);
     }
