@@ -674,6 +674,64 @@ gate_loss(struct gates *g)
     loss_row(g, &k, 80, true);
 }
 
+/* -- two halves that find each other again ----------------------------------------------------- */
+
+#define HEAL_APART  (60 * USEC_PER_SEC)
+#define HEAL_WITHIN 20 /* s: two intervals of rejoining */
+
+static void
+heal_one(unsigned i, void *result, const void *arg)
+{
+    const struct crash_case *k = arg;
+    struct swarm_config c;
+    struct plan plan = { .count = 1 };
+    struct swarm w;
+    usec_t end = 10 * USEC_PER_SEC + HEAL_APART;
+    char why[128];
+
+    case_config(k, i, &c);
+    plan.fault[0] = (struct fault){ .kind = FAULT_PARTITION,
+                                    .who = { .kind = NODES_FIRST, .number = k->nodes / 2 },
+                                    .at = 10 * USEC_PER_SEC,
+                                    .until = end };
+    swarm_init(&w, &c, &plan);
+    swarm_run(&w, end);
+    while (!swarm_agrees(&w, why, sizeof why) && w.now < end + 300 * USEC_PER_SEC) {
+        swarm_run(&w, w.now + 100 * USEC_PER_MSEC);
+    }
+    *(double *)result = seconds(w.now - end);
+    swarm_fini(&w);
+}
+
+static void
+gate_heal(struct gates *g)
+{
+    static const struct { unsigned nodes, runs, few; } row[] = {
+        { 4, 200, 0 }, { 10, 200, 50 }, { 100, 30, 3 },
+    };
+
+    say(g, "\n## A partition that ends\n");
+    say(g, "Two halves of a cluster do not hear each other for %.0f s and hold each other dead; "
+           "seconds until all hold all alive again, with the default profile.\n",
+        seconds(HEAL_APART));
+    say(g, "| nodes | runs | mean | p99 | each within %d s |", HEAL_WITHIN);
+    say(g, "|---|---|---|---|---|");
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        struct crash_case k = { .nodes = row[i].nodes };
+        unsigned runs = g->full ? row[i].runs : row[i].few;
+        struct samples s = { .x = need(calloc(runs + 1, sizeof(double))), .count = runs };
+
+        if (runs > 0) {
+            bool complete = pool_run(g->jobs, runs, sizeof(double), s.x, heal_one, &k) == runs;
+            double late = p99(&s);
+
+            say(g, "| %u | %u | %.2f | %.2f | %s |", k.nodes, runs, mean(&s), late,
+                verdict(g, complete && s.x[runs - 1] <= HEAL_WITHIN));
+        }
+        free(s.x);
+    }
+}
+
 /* -- members that are slow --------------------------------------------------------------------- */
 
 #define SLOW_NODES 128
@@ -832,7 +890,8 @@ gates_run(struct gates *g)
     static const struct { const char *name; void (*run)(struct gates *g); } gate[] = {
         { "identities", gate_identities }, { "death", gate_death },
         { "idle-default", gate_idle_default }, { "idle-lan", gate_idle_lan },
-        { "spread", gate_spread }, { "loss", gate_loss }, { "slow", gate_slow },
+        { "spread", gate_spread }, { "heal", gate_heal }, { "loss", gate_loss },
+        { "slow", gate_slow },
     };
 
     for (size_t i = 0; i < sizeof gate / sizeof gate[0]; i++) {
