@@ -31,7 +31,8 @@ history_fini(struct history *h)
     free(h->op);
     free(h->key_first);
     free(h->key_next);
-    free(h->ring_time);
+    free(h->moved.span);
+    free(h->apart.span);
 }
 
 uint32_t
@@ -60,14 +61,30 @@ history_end(struct history *h, uint32_t number, enum done done)
 }
 
 void
-history_ring(struct history *h, usec_t from, usec_t until)
+times_add(struct times *t, usec_t from, usec_t until)
 {
-    if (h->ring_times == h->ring_times_size) {
-        h->ring_times_size = h->ring_times_size ? 2 * h->ring_times_size : 16;
-        h->ring_time = realloc(h->ring_time, h->ring_times_size * sizeof *h->ring_time);
-        world_need(h->ring_time);
+    if (t->count > 0 && t->span[t->count - 1].until >= from) {
+        t->span[t->count - 1].until = until;
+        return;
     }
-    h->ring_time[h->ring_times++] = (struct ring_time){ from, until };
+    if (t->count == t->size) {
+        t->size = t->size ? 2 * t->size : 16;
+        t->span = realloc(t->span, t->size * sizeof *t->span);
+        world_need(t->span);
+    }
+    t->span[t->count++] = (struct span){ from, until };
+}
+
+/* True if one of the spans touches this one. */
+static bool
+times_touch(const struct times *t, usec_t from, usec_t until)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->span[i].from <= until && t->span[i].until >= from) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* -- values ------------------------------------------------------------------------------------ */
@@ -634,18 +651,6 @@ history_print(const struct history *h, unsigned key)
     }
 }
 
-/* True if the ring changed, or was disputed, within this time. */
-static bool
-ring_moved(const struct history *h, usec_t from, usec_t until)
-{
-    for (size_t i = 0; i < h->ring_times; i++) {
-        if (h->ring_time[i].from <= until && h->ring_time[i].until >= from) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool
 op_changed(const struct deed *o)
 {
@@ -671,7 +676,8 @@ read_is_stale(const struct history *h, const struct deed *r, bool *moved)
         const struct deed *o = &h->op[i];
 
         if (op_changed(o) && o->began > w->ended && o->ended < r->began) {
-            *moved = ring_moved(h, o->began, o->ended) || ring_moved(h, r->began, r->ended);
+            *moved = times_touch(&h->moved, o->began, o->ended) ||
+                     times_touch(&h->moved, r->began, r->ended);
             return i;
         }
     }
@@ -691,7 +697,7 @@ read_is_flushed(const struct history *h, const struct deed *r)
         const struct deed *f = &h->op[i];
 
         if (f->done == DONE_OK && w->ended < f->began - FLUSH_BLUR && f->ended < r->began &&
-            !ring_moved(h, w->began, r->ended)) {
+            !times_touch(&h->moved, w->began, r->ended)) {
             return i;
         }
     }
@@ -709,9 +715,12 @@ history_check_reads(struct history *h, unsigned key)
         bool moved = false;
         uint32_t by;
 
-        steady = steady && !ring_moved(h, r->began, r->ended == NEVER ? r->began : r->ended);
+        steady =
+            steady && !times_touch(&h->moved, r->began, r->ended == NEVER ? r->began : r->ended);
         by = read_is_flushed(h, r);
-        if (by) {
+        if (by && times_touch(&h->apart, h->op[by].began, h->op[by].ended)) {
+            h->unflushed++;
+        } else if (by) {
             history_print(h, key);
             world_fail(h->world,
                        "key %u: operation %u reads what %u wrote, before flush_all %u (%.6f "
@@ -738,7 +747,7 @@ history_check_key(struct history *h, unsigned key, const struct excuses *x)
     struct search s = { .h = h, .excuses = x };
     bool fine;
 
-    if (!history_check_reads(h, key) || h->ring_times > 0) {
+    if (!history_check_reads(h, key) || h->moved.count > 0) {
         return;
     }
     s.entry = world_alloc(2 * h->count * sizeof *s.entry);

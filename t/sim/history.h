@@ -70,13 +70,21 @@ struct deed {
     unsigned executed;       /* times, by any node */
     unsigned executor;
     unsigned forwards; /* frames in which it left a node */
-    bool is_plain; /* a get whose miss may mean that a peer was not reached */
+    bool is_plain;     /* a get whose miss may mean that a peer was not reached */
 };
 
 #define KEY_ALL UINT32_MAX /* of flush_all */
 
 enum key_class { KEY_REGISTER, KEY_COUNTER, KEY_LIST };
 enum key_class key_class(unsigned key);
+
+/* Spans of time. */
+struct times {
+    struct span {
+        usec_t from, until;
+    } * span;
+    size_t count, size;
+};
 
 struct history {
     struct world *world;
@@ -86,13 +94,13 @@ struct history {
     /* history_check(): rows of the operations of each key, and of those on all. */
     uint32_t *key_first, *key_next, flush_first;
     /* When nodes disagreed on the ring, or it changed. */
-    struct ring_time {
-        usec_t from, until;
-    } * ring_time;
-    size_t ring_times, ring_times_size;
+    struct times moved;
+    /* When one that runs was held for dead by another: it is not told of a flush_all. */
+    struct times apart;
     /* Figures of history_check(). */
     uint64_t checked, hits, misses, unknown;
     uint64_t stale;     /* older than what was acknowledged; nodes disagreed on the ring */
+    uint64_t unflushed; /* older than a flush_all, which a node was not told of */
     uint64_t undecided; /* keys for which the search took too long */
 };
 
@@ -119,8 +127,8 @@ uint32_t value_number(struct slice bytes);
 /* How many bytes from the front are those of the value that it begins as. */
 size_t value_good(const struct history *h, struct slice bytes);
 
-/* Nodes began to disagree about the ring, or (until == from) it changed. */
-void history_ring(struct history *h, usec_t from, usec_t until);
+/* Adds a span; one that begins where the last one ended goes on with it. */
+void times_add(struct times *t, usec_t from, usec_t until);
 
 /* What may explain an answer that a map would not give. */
 struct excuses {

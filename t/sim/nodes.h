@@ -65,9 +65,9 @@ struct run {
 /* Runs the plan to the end; a property that does not hold ends the process.  Returns the hash of
  * the trace; figures are added up. */
 struct run_figures {
-    uint64_t events, operations, hits, misses, unknown, stale, undecided, errors;
+    uint64_t events, operations, hits, misses, unknown, stale, unflushed, undecided, errors;
     uint64_t executed, forwarded, frames, evictions;
-    usec_t settled_max;
+    usec_t settled_max, talked, disputed;
 };
 uint64_t run_plan(const struct plan *p, uint64_t seed, const char *repeat, bool trace,
                   enum planted planted, struct run_figures *figures);

@@ -258,10 +258,10 @@ run_look_at_ring(struct run *r, bool changed)
     if (!agrees && r->disputed_at < 0) {
         r->disputed_at = r->world.now;
     } else if (agrees && r->disputed_at >= 0) {
-        history_ring(&r->history, r->disputed_at, r->world.now);
+        times_add(&r->history.moved, r->disputed_at, r->world.now);
         r->disputed_at = -1;
     } else if (changed) {
-        history_ring(&r->history, r->world.now, r->world.now);
+        times_add(&r->history.moved, r->world.now, r->world.now);
     }
 }
 
@@ -435,6 +435,24 @@ run_patience(const struct run *r)
     return most + 40 * slow;
 }
 
+/* True if one that runs is held for dead, or is not known. */
+static bool
+run_is_apart(struct run *r)
+{
+    for (unsigned i = 0; i < r->host_count; i++) {
+        const struct view *v = r->host[i].running ? atomic_load(&r->host[i].node->view) : NULL;
+
+        for (unsigned j = 0; v && j < r->host_count; j++) {
+            unsigned at = view_find(v, host_id(j));
+
+            if (r->host[j].running && (at == VIEW_NOBODY || v->node[at].state >= MEMBER_DEAD)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void
 run_on_look(void *arg)
 {
@@ -442,6 +460,9 @@ run_on_look(void *arg)
     usec_t now = r->world.now, patience = run_patience(r);
 
     timer_set(&r->world, &r->look, now + LOOK_EVERY);
+    if (run_is_apart(r)) {
+        times_add(&r->history.apart, now - LOOK_EVERY, now + LOOK_EVERY);
+    }
     if (r->paths.squeeze > 0 || patience > ANSWER_MAX) {
         r->lenient_until = now + 10 * USEC_PER_SEC;
     }
@@ -738,6 +759,11 @@ run_count(struct run *r, struct run_figures *f)
     for (unsigned i = 0; i < r->host_count; i++) {
         f->evictions += r->host[i].running ? (uint64_t)host_metric(&r->host[i], M_EVICTIONS) : 0;
     }
+    f->talked += r->plan.until;
+    for (size_t i = 0; i < r->history.moved.count; i++) {
+        f->disputed += r->history.moved.span[i].until - r->history.moved.span[i].from;
+    }
+    f->unflushed += r->history.unflushed;
     f->settled_max = r->settled > f->settled_max ? r->settled : f->settled_max;
 }
 
@@ -777,13 +803,13 @@ run_plan(const struct plan *p, uint64_t seed, const char *repeat, bool trace, en
     run_calm(r);
     run_close(r);
     if (r->disputed_at >= 0) {
-        history_ring(&r->history, r->disputed_at, r->world.now);
+        times_add(&r->history.moved, r->disputed_at, r->world.now);
     }
-    if (strict && r->history.ring_times > 0) {
+    if (strict && r->history.moved.count > 0) {
         world_fail(&r->world, "the ring changed, and nobody asked for it");
     }
     history_check(&r->history,
-                  &(struct excuses){ .loses = plan_loses(p) || r->history.ring_times > 0,
+                  &(struct excuses){ .loses = plan_loses(p) || r->history.moved.count > 0,
                                      .forgets = !strict && !p->loud });
     run_count(r, figures);
     hash = r->world.hash;
