@@ -4,6 +4,7 @@
 #include "node/worker.h"
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define REDIAL_FIRST (20 * USEC_PER_MSEC)  /* after a connection that stood */
 #define REDIAL_BASE  (100 * USEC_PER_MSEC) /* after one that could not be made; times 1.5 each */
