@@ -96,7 +96,7 @@ recent_find(const struct dialog *d, const struct link *l, const struct link_get 
     }
     r = peers_request(l->peers, g->id);
     if (!r || r->link != l || r->waiter == d || (r != l->making && link_has_sent(l, r)) ||
-        memcmp(r->block->bytes + g->at, bytes, n) != 0) {
+        memcmp(r->block->bytes + r->at + g->at, bytes, n) != 0) {
         return NULL;
     }
     return r;
@@ -116,7 +116,7 @@ recent_join(struct dialog *d, struct link *l, const struct link_get *g, struct r
     j->waiter = d;
     j->block = r->block;
     outbox_hold(j->block);
-    j->at = g->at - PEER_HEADER; /* as if it had a frame of its own */
+    j->at = r->at + g->at - PEER_HEADER; /* as if it had a frame of its own */
     j->len = PEER_HEADER + g->n;
     j->deadline = r->deadline;
     j->hole[0] = hole;
@@ -147,7 +147,7 @@ recent_take(struct dialog *d, struct link *l, const struct command *c, const cha
         return recent_join(d, l, g, r, hole);
     }
     r = l->making;
-    *g = (struct link_get){ .hash = c->hash, .id = r->id, .at = r->at + r->len,
+    *g = (struct link_get){ .hash = c->hash, .id = r->id, .at = r->len,
                             .n = (uint32_t)n, .index = r->count };
     return false;
 }

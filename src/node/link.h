@@ -70,7 +70,7 @@ struct request {
 struct link_get {
     uint64_t hash;
     uint64_t id;    /* of its request */
-    uint32_t at, n; /* its bytes in the request's block */
+    uint32_t at, n; /* its bytes in the request's frame, which may move */
     uint16_t index;
 };
 

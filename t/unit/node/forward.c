@@ -590,6 +590,38 @@ Test(forward, an_answer_that_breaks_off)
     end();
 }
 
+/* A frame that is sent again lies elsewhere than before; who joins it then, joins its command. */
+Test(forward, a_get_that_joins_one_that_is_asked_again)
+{
+    struct drive other;
+    char want[256], key[64], line[128];
+
+    begin(NULL);
+    says(keyed("set %n 0 0 1\r\nn\r\n"), "STORED\r\n");
+    m.held[0][1] = true;
+    /* Of two frames the first one's client goes: the second is asked again alone. */
+    mesh_client(&m, 0, &other);
+    mesh_key(&m, 1, "near", 1, key);
+    snprintf(line, sizeof line, "get %s\r\n", key);
+    mesh_say(&m, &other, line, strlen(line), DRIVE_ALL);
+    says(keyed("get %n\r\n"), "");
+    drive_fini(&other);
+    mesh_break(&m, 0, 1);
+    mesh_client(&m, 0, &other);
+    mesh_say(&m, &other, keyed("get %n\r\n"), strlen(keyed("get %n\r\n")), DRIVE_ALL);
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_FORWARD_RETRIES), 1));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_COALESCED), 1));
+    m.held[0][1] = false;
+    mesh_wait(&m, 30 * USEC_PER_MSEC);
+    snprintf(want, sizeof want, "VALUE %s 0 1\r\nn\r\nEND\r\n", near);
+    cr_assert(eq(sz, other.got.len, strlen(want)));
+    cr_expect(eq(int, memcmp(other.got.ptr, want, strlen(want)), 0));
+    cr_assert(eq(sz, d.got.len, strlen(want)));
+    cr_expect(eq(int, memcmp(d.got.ptr, want, strlen(want)), 0));
+    drive_fini(&other);
+    end();
+}
+
 /* -- the other end ------------------------------------------------------------------------------ */
 
 /* Takes what the session sends and counts the answers of each kind. */
