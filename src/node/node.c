@@ -8,13 +8,23 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* The small numbers by which nodes tell their versions apart. */
+/*
+ * The small numbers by which nodes tell their versions apart.  Of a cluster's node without a name it
+ * is as good as random; a node that is alone needs none.
+ */
 static uint8_t
-node_tag(const struct settings *s)
+node_tag(const struct settings *s, const struct node_facts *facts)
 {
     struct slice name = slice_of(s->process.node_id, strlen(s->process.node_id));
+    struct { int64_t pid; usec_t start; } run = { facts->pid, facts->start };
 
-    return name.len > 0 ? (uint8_t)(store_hash(name) >> 56) : 0;
+    if (name.len > 0) {
+        return (uint8_t)(store_hash(name) >> 56);
+    }
+    if (s->cluster.cluster || s->cluster.join[0] != '\0') {
+        return (uint8_t)(store_hash(slice_of(&run, sizeof run)) >> 56);
+    }
+    return 0;
 }
 
 /* The live settings as they are now. */
@@ -65,7 +75,7 @@ node_memory_max(const struct settings *s)
 }
 
 static struct store_config
-node_store_config(const struct settings *s, usec_t now)
+node_store_config(const struct settings *s, const struct node_facts *facts, usec_t now)
 {
     /* memcached's sizes are only for those who ask for them: our own table wastes less. */
     bool classic = settings_has_geometry(s);
@@ -87,7 +97,7 @@ node_store_config(const struct settings *s, usec_t now)
         .no_cas = !s->store.cas,
         .items_max = (uint64_t)s->store.max_items,
         .tombstone_life = (unsigned)(s->store.tombstone_life / USEC_PER_SEC),
-        .node_tag = node_tag(s),
+        .node_tag = node_tag(s, facts),
         .start = now,
     };
 }
@@ -96,7 +106,7 @@ struct node *
 node_new(struct settings *settings, const struct node_facts *facts, usec_t now,
          struct err_detail *d)
 {
-    struct store_config config = node_store_config(settings, now);
+    struct store_config config = node_store_config(settings, facts, now);
     struct node *n = aligned_alloc(_Alignof(struct node), sizeof *n);
     uint32_t sizes[SETTINGS_SLAB_SIZES_MAX];
 

@@ -178,6 +178,7 @@ stats_cluster_emit(struct stats_sink *s)
         stats_emit(s, "phase", phase_text(v->node[v->self].info.phase));
     }
     stats_emit_number(s, "view", (int64_t)v->number);
+    stats_emit(s, "sweeping", view_has_past(v) ? "yes" : "no");
     stats_emit_number(s, "members", v->count);
     /* Who is suspected has not been buried: the others still count on it. */
     stats_emit_number(s, "alive", count[MEMBER_ALIVE] + count[MEMBER_SUSPECT]);

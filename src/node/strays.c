@@ -19,22 +19,29 @@ strays_adopt(struct worker *w)
     if (f->ring_number != v->ring_number) {
         *f = (struct strays_fence){ v->ring_number, store_last_version(w->ctx) };
     }
+    store_observe_version(w->ctx, f->version);
     spin_unlock(&n->fence_lock);
 }
 
-/* The newest version from before the ring of that number; NEVER if that is not known any more. */
+/*
+ * The newest version from before the ring of that number.  One that came and went before any worker
+ * lived by it counts as the next that one did.
+ */
 static uint64_t
 fence_of(struct node *n, uint64_t ring_number)
 {
-    const struct strays_fence *f = &n->fence[ring_number % NODE_FENCES];
-    uint64_t version = NEVER;
+    struct strays_fence first = { UINT64_MAX, NEVER };
 
     spin_lock(&n->fence_lock);
-    if (f->ring_number == ring_number) {
-        version = f->version;
+    for (unsigned i = 0; i < NODE_FENCES; i++) {
+        const struct strays_fence *f = &n->fence[i];
+
+        if (f->ring_number >= ring_number && f->ring_number < first.ring_number) {
+            first = *f;
+        }
     }
     spin_unlock(&n->fence_lock);
-    return version;
+    return first.version;
 }
 
 void

@@ -168,7 +168,6 @@ bool item_is_dead(const struct store_ctx *c, const struct item *it);
 /* store.c */
 uint64_t store_next_version(struct store_ctx *c, uint64_t above);
 void store_note_removed(struct store_ctx *c, uint64_t version);
-void store_observe_version(struct store_ctx *c, uint64_t version);
 uint64_t store_hash_of_handle(const void *store, uint64_t handle);
 uint64_t store_hash_item(const struct item *it);
 void store_count_key(struct store_ctx *c, int delta);

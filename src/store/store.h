@@ -312,6 +312,8 @@ enum store_merged store_merge(struct store_ctx *c, struct store_record *record);
 bool store_expel(struct store_ctx *c, struct slice key, uint64_t hash, uint64_t newest);
 /* No version that this store has given so far is greater. */
 uint64_t store_last_version(struct store_ctx *c);
+/* What this ctx writes from now on has greater versions than this. */
+void store_observe_version(struct store_ctx *c, uint64_t version);
 
 /* -- everything at once --------------------------------------------------------------------------
  */

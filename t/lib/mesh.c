@@ -34,8 +34,8 @@ mesh_adopt(struct mesh *m, unsigned i, struct view *v)
     view_free(old);
 }
 
-void
-mesh_view(struct mesh *m, unsigned i, const bool in[MESH_MAX])
+static struct view *
+mesh_make_view(struct mesh *m, unsigned i, const bool in[MESH_MAX])
 {
     struct view_node member[MESH_MAX] = { 0 };
     struct ring_ops *ops = ring_ops_new();
@@ -61,7 +61,24 @@ mesh_view(struct mesh *m, unsigned i, const bool in[MESH_MAX])
     }
     v = view_next(m->node[i].node->view, ++m->view, mesh_id(i), member, m->count, ops);
     ring_ops_free(ops);
-    mesh_adopt(m, i, v);
+    return v;
+}
+
+void
+mesh_view(struct mesh *m, unsigned i, const bool in[MESH_MAX])
+{
+    mesh_adopt(m, i, mesh_make_view(m, i, in));
+}
+
+void
+mesh_views(struct mesh *m, unsigned i, const bool in[MESH_MAX], const bool then[MESH_MAX])
+{
+    struct view *before = m->node[i].node->view, *unseen = mesh_make_view(m, i, in);
+
+    mesh_need(unseen != NULL, "no view");
+    atomic_store(&m->node[i].node->view, unseen);
+    mesh_adopt(m, i, mesh_make_view(m, i, then));
+    view_free(before);
 }
 
 bool

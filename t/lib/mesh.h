@@ -34,6 +34,8 @@ void mesh_init(struct mesh *m, unsigned count, const char *const *options);
 void mesh_fini(struct mesh *m);
 /* Another view for node i: in[] says who is in the ring, by place. */
 void mesh_view(struct mesh *m, unsigned i, const bool in[MESH_MAX]);
+/* Two of them, the first of which no worker ever sees. */
+void mesh_views(struct mesh *m, unsigned i, const bool in[MESH_MAX], const bool then[MESH_MAX]);
 /* Removes what node i holds of others' keys, as the upkeep thread does; false: nothing to do. */
 bool mesh_sweep(struct mesh *m, unsigned i);
 node_id mesh_id(unsigned i);

@@ -516,6 +516,25 @@ Test(forward, a_key_that_comes_back_after_the_sweep)
     comes_back(true);
 }
 
+/* Rings that follow each other too fast for a worker to live by each of them. */
+Test(forward, a_ring_that_nobody_lived_by)
+{
+    static const bool others[MESH_MAX] = { false, true, true };
+
+    begin(NULL);
+    for (unsigned i = 0; i < m.count; i++) {
+        mesh_views(&m, i, others, all);
+        mesh_views(&m, i, only, all);
+    }
+    mesh_pump(&m);
+    says(keyed("set %o 0 0 1\r\nx\r\nset %n 0 0 1\r\ny\r\nget %o %n\r\n"),
+         keyed("STORED\r\nSTORED\r\nVALUE %o 0 1\r\nx\r\nVALUE %n 0 1\r\ny\r\nEND\r\n"));
+    cr_expect(mesh_sweep(&m, 0) && mesh_sweep(&m, 1));
+    says(keyed("get %o %n\r\n"),
+         keyed("VALUE %o 0 1\r\nx\r\nVALUE %n 0 1\r\ny\r\nEND\r\n"));
+    end();
+}
+
 /* More changes than are kept: everything from before them is suspect. */
 Test(forward, many_changes)
 {
