@@ -165,8 +165,9 @@ session_settle(struct conn *c, enum conn_flushed flushed)
         return;
     }
     session_spoil(w);
-    if (flushed == FLUSH_EMPTY && (session_has_work(c->session) ||
-                                   (tcp_readable(c->tcp) > 0 && session_wants_more(c->session)))) {
+    if (flushed == FLUSH_EMPTY &&
+        (session_has_work(c->session) ||
+         (!c->eof && tcp_has_news(c->tcp) && session_wants_more(c->session)))) {
         conn_ready(c);
     }
 }
@@ -280,7 +281,7 @@ link_turn(struct conn *c)
     }
     /* Now: what they are answered lies where the next read goes. */
     conn_push_answered(c->loop);
-    if (tcp_readable(c->tcp) > 0) {
+    if (tcp_has_news(c->tcp)) {
         conn_ready(c);
     }
     link_flush(c);

@@ -64,7 +64,10 @@ void
 times_add(struct times *t, usec_t from, usec_t until)
 {
     if (t->count > 0 && t->span[t->count - 1].until >= from) {
-        t->span[t->count - 1].until = until;
+        struct span *last = &t->span[t->count - 1];
+
+        last->from = from < last->from ? from : last->from;
+        last->until = until > last->until ? until : last->until;
         return;
     }
     if (t->count == t->size) {

@@ -127,7 +127,7 @@ uint32_t value_number(struct slice bytes);
 /* How many bytes from the front are those of the value that it begins as. */
 size_t value_good(const struct history *h, struct slice bytes);
 
-/* Adds a span; one that begins where the last one ended goes on with it. */
+/* Adds a span, which ends no earlier than the last one; those that touch become one. */
 void times_add(struct times *t, usec_t from, usec_t until);
 
 /* What may explain an answer that a map would not give. */

@@ -654,7 +654,7 @@ host_start(struct host *h)
     world_note(h->world, "node %u: starts", h->index);
     if (h->fixed > 0) {
         host_fix_view(h);
-    } else if (h->settings.cluster.cluster) {
+    } else if (h->settings.cluster.join[0]) {
         host_start_control(h);
     }
 }

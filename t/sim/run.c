@@ -235,7 +235,7 @@ run_agrees(struct run *r)
     for (unsigned i = 0; i < r->host_count; i++) {
         const struct host *h = &r->host[i];
 
-        if (!h->running || !h->settings.cluster.cluster) {
+        if (!h->running || !h->settings.cluster.join[0]) {
             continue;
         }
         if (first && first->ring_digest != h->ring_digest) {
@@ -260,7 +260,7 @@ run_look_at_ring(struct run *r, bool changed)
     } else if (agrees && r->disputed_at >= 0) {
         times_add(&r->history.moved, r->disputed_at, r->world.now);
         r->disputed_at = -1;
-    } else if (changed) {
+    } else if (agrees && changed) {
         times_add(&r->history.moved, r->world.now, r->world.now);
     }
 }
@@ -615,7 +615,9 @@ run_init(struct run *r, const struct plan *p, uint64_t seed)
     rng_init(&r->rng, seed ^ UINT64_C(0x72756e));
     paths_init(&r->paths, &r->world, r->host_count + 1);
     history_init(&r->history, &r->world, p->keys);
-    r->options[n++] = p->nodes > 1 ? "cluster=yes" : "cluster=no";
+    if (p->nodes > 1) {
+        r->options[n++] = "join=whom.the.driver.says"; /* seeds are given as addresses */
+    }
     r->options[n++] = p->small_memory ? "memory_limit=1m" : "memory_limit=64m";
     r->options[n++] = placement[p->placement];
     r->options[n++] = p->loud ? "peer_error=error" : "peer_error=miss";
@@ -721,6 +723,18 @@ run_calm(struct run *r)
     run_probe(r);
 }
 
+/* True if a machine lost power: whom it called has not heard of it, and waits for it to go on. */
+static bool
+run_had_power_cut(const struct run *r)
+{
+    for (unsigned i = 0; i < r->plan.troubles; i++) {
+        if (!r->plan.trouble[i].skip && r->plan.trouble[i].kind == TROUBLE_POWER) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* All users go: nothing is kept for them. */
 static void
 run_close(struct run *r)
@@ -731,7 +745,7 @@ run_close(struct run *r)
     user_leave(&r->prober);
     for (usec_t until = r->world.now + 2 * USEC_PER_SEC; world_step(&r->world, until);) {
     }
-    for (unsigned i = 0; i < r->host_count; i++) {
+    for (unsigned i = 0; i < r->host_count && !run_had_power_cut(r); i++) {
         const char *left = r->host[i].running ? host_leftovers(&r->host[i]) : NULL;
 
         if (left) {

@@ -307,6 +307,12 @@ tcp_readable(const struct tcp_end *e)
     return e->inbox.len - e->read;
 }
 
+bool
+tcp_has_news(const struct tcp_end *e)
+{
+    return tcp_readable(e) > 0 || e->fin || e->reset;
+}
+
 unsigned
 tcp_peer_site(const struct tcp_end *e)
 {

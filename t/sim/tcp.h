@@ -36,6 +36,8 @@ bool tcp_is_open(const struct tcp_end *e);
 bool tcp_is_reset(const struct tcp_end *e);
 /* Bytes that wait to be read. */
 size_t tcp_readable(const struct tcp_end *e);
+/* True if tcp_recv() would not say TCP_AGAIN. */
+bool tcp_has_news(const struct tcp_end *e);
 size_t tcp_room(const struct tcp_end *e);
 unsigned tcp_peer_site(const struct tcp_end *e);
 
