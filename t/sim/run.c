@@ -13,8 +13,9 @@
 #define LOOK_EVERY (50 * USEC_PER_MSEC)
 #define BOOT_MAX   (60 * USEC_PER_SEC)
 #define SETTLE_MAX (90 * USEC_PER_SEC)
-#define PROBES     8u                 /* keys behind those of users */
-#define WARMERS    400u               /* and more of them */
+#define PROBES     8u   /* keys behind those of users */
+#define WARMERS    400u /* and more of them */
+#define QUIET_TIME (8 * USEC_PER_SEC)
 #define OPS_MAX    3000.              /* in a run, or it takes too long to check */
 #define ANSWER_MAX (2 * USEC_PER_SEC) /* to answer anything, on a machine that can */
 
@@ -705,8 +706,9 @@ run_calm(struct run *r)
     }
     r->calm = true;
     if (r->plan.nodes > 1) {
-        /* What was lost last is on its way once more. */
-        for (usec_t quiet = began + 2 * USEC_PER_SEC; world_step(&r->world, quiet);) {
+        /* What was lost last is on its way once more, and a link whose other end went without a
+         * word is pinged after five seconds of silence. */
+        for (usec_t quiet = began + QUIET_TIME; world_step(&r->world, quiet);) {
         }
         run_settle(r, SETTLE_MAX, "after the last trouble");
         r->settled = r->world.now - began;
