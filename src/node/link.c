@@ -316,6 +316,7 @@ link_up(struct link *l, usec_t now)
     l->news_good = true;
     if (l->breaker.state == BREAKER_OPEN) {
         breaker_half(&l->breaker, now);
+        (void)link_ping(l, now); /* without memory a request will be the proof */
     }
     peer_row_add(l->row, PEER_ROW_RECONNECTS, l->stood);
     l->stood = true;
@@ -407,6 +408,9 @@ link_frame(struct link *l, const struct peer_frame *f, struct slice body, usec_t
         l->pinged = 0;
         if (l->breaker.state == BREAKER_OPEN) {
             breaker_half(&l->breaker, now);
+        }
+        if (l->breaker.state == BREAKER_HALF) {
+            breaker_good(&l->breaker, now); /* as good a proof as the answer to a request */
         }
         return true;
     case PEER_COMMANDS:

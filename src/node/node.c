@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 /*
- * The small numbers by which nodes tell their versions apart.  Of a cluster's node without a name it
- * is as good as random; a node that is alone needs none.
+ * The small numbers by which nodes tell their versions apart.  Of a cluster's node without a name
+ * it is as good as random; a node that is alone needs none.
  */
 static uint8_t
 node_tag(const struct settings *s, const struct node_facts *facts)

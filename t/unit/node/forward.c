@@ -641,7 +641,7 @@ Test(forward, a_get_that_joins_one_that_is_asked_again)
     end();
 }
 
-/* -- the other end ------------------------------------------------------------------------------ */
+/* -- the other end ---------------------------------------------------------------------------- */
 
 /* Takes what the session sends and counts the answers of each kind. */
 static void

@@ -533,7 +533,8 @@ Test(peer, an_entry_is_read_as_it_was_written)
 Test(peer, entries_that_nobody_sends)
 {
     static const struct peer_entry row[] = {
-        { (enum peer_entry_kind)4, 0, 8 }, { PEER_EXPIRED, 0, 8 }, { (enum peer_entry_kind)255, 0, 8 },
+        { (enum peer_entry_kind)4, 0, 8 }, { (enum peer_entry_kind)255, 0, 8 },
+        { PEER_EXPIRED, 0, 8 },
         { PEER_NOT_OWNER, 0, 7 },          { PEER_NOT_OWNER, 0, 9 },
         { PEER_NOT_OWNER, 0, 0 },          { PEER_ANSWER_PARTS, 9, 8 },
         { PEER_ANSWER, 0, UINT32_MAX },    { PEER_ANSWER, 0, UINT32_MAX - PEER_ENTRY + 1 },
