@@ -231,7 +231,6 @@ wire_on_answer(void *arg, int fd, const struct peer_hello *answer, enum peer_fau
     struct wire *w = arg;
     struct links *all = w->owner;
 
-    (void)answer;
     all->calls--;
     if (fd < 0) {
         w->fault = fault;
@@ -240,7 +239,7 @@ wire_on_answer(void *arg, int fd, const struct peer_hello *answer, enum peer_fau
     }
     stream_start(&w->stream, all->config.loop, fd, &wire_ops, w);
     stream_limit_unsent(&w->stream, LINKS_UNSENT_MAX);
-    link_up(w->link, all->config.loop->now);
+    link_up(w->link, answer->nonce, all->config.loop->now);
     if (log_wants(LOG_LEVEL_DEBUG)) {
         log_line(LOG_LEVEL_DEBUG, "links: worker %u has a link to node %016llx: <%d",
                  all->config.worker->index, (unsigned long long)w->node, fd);

@@ -306,10 +306,11 @@ link_dialing(struct link *l, usec_t now)
 }
 
 void
-link_up(struct link *l, usec_t now)
+link_up(struct link *l, uint64_t nonce, usec_t now)
 {
     assert(l->state == LINK_DIALING);
     l->state = LINK_UP;
+    l->nonce = nonce;
     l->failures = 0;
     l->heard = now;
     l->pinged = 0;

@@ -82,6 +82,7 @@ struct link {
     struct link        *dirty_next;
     node_id             node;
     struct cluster_addr addr;
+    uint64_t            nonce;      /* of the run of its process that is connected; 0: not known */
     void               *driver;
     enum link_state     state;
     bool                is_gone;    /* off the view */
@@ -157,8 +158,8 @@ void *link_driver(const struct link *l);
 bool link_wants(const struct link *l, usec_t now);
 /* The driver began to connect. */
 void link_dialing(struct link *l, usec_t now);
-/* The connection stands, its greeting was answered. */
-void link_up(struct link *l, usec_t now);
+/* The connection stands, its greeting was answered by the run of this nonce (0: not known). */
+void link_up(struct link *l, uint64_t nonce, usec_t now);
 /*
  * The connection ended, or could not be made: what is not answered is excused, or tried again.
  * Sessions may have got answers.  A link whose node is off the view is freed.

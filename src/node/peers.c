@@ -79,6 +79,9 @@ peers_link(struct peers *p, const struct view_node *n, struct before *was, usec_
         l->addr = n->info.addr; /* it moved: the next connection goes there */
         l->is_bad = l->state != LINK_DOWN;
     }
+    if (l && l->state == LINK_UP && l->nonce != 0 && l->nonce < n->info.nonce) {
+        l->is_bad = true; /* a later run of it: what is connected is to the one before */
+    }
     if (!l) {
         l = link_new(p, n, now);
         if (l) {

@@ -241,7 +241,7 @@ connect_links(struct fuzz *f)
         }
         if (link_wants(l, f->mesh.node[0].now)) {
             link_dialing(l, f->mesh.node[0].now);
-            link_up(l, f->mesh.node[0].now);
+            link_up(l, 1, f->mesh.node[0].now);
         }
     }
 }

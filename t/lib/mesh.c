@@ -264,7 +264,7 @@ mesh_connect(struct mesh *m, unsigned from)
             .link = l, .peer = session_new(m->node[to].worker, SESSION_PEER, NULL)
         };
         mesh_need(m->wire[from][to].peer, "no session");
-        link_up(l, n->now);
+        link_up(l, 1, n->now);
     }
     mesh_answer(m, from);
 }

@@ -552,7 +552,7 @@ conn_call_turn(struct conn *c)
         if (c->kind == CONN_LINK) {
             c->give_up = 0;
             conn_tap(c);
-            link_up(c->link, host_now(h));
+            link_up(c->link, 0, host_now(h));
         } else if (c->kind == CONN_PROBE) {
             struct control_out out = { 0 };
 

@@ -170,8 +170,9 @@ link_dialing(struct link *l, usec_t now)
 }
 
 void
-link_up(struct link *l, usec_t now)
+link_up(struct link *l, uint64_t nonce, usec_t now)
 {
+    (void)nonce;
     (void)now;
     cr_assert(eq(int, l->state, LINK_DIALING));
     l->state = LINK_UP;
