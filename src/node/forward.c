@@ -473,15 +473,27 @@ answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct sl
     return true;
 }
 
+/* A joiner has got a part of its answer, which is only lent to it. */
+static void
+joiner_answered(const struct request *j)
+{
+    if (j->waiter) {
+        peers_answered(j->link->peers, j->waiter);
+    }
+}
+
 /* The same for whoever joined it. */
 static void
 joiners_take(struct request *r, unsigned i, const struct peer_entry *e, struct slice bytes)
 {
     for (struct request **at = &r->joiners, *j; (j = *at) != NULL;) {
-        if (j->join_index == i && answer_take(j, 0, e, bytes)) {
+        if (j->join_index != i) {
+            at = &j->join_next;
+        } else if (answer_take(j, 0, e, bytes)) {
             *at = j->join_next;
             request_end(j);
         } else {
+            joiner_answered(j);
             at = &j->join_next;
         }
     }
@@ -564,9 +576,7 @@ joiners_part(struct request *r, unsigned i, struct slice body, bool last)
             *at = j->join_next;
             request_end(j);
         } else {
-            if (j->waiter) {
-                peers_answered(j->link->peers, j->waiter);
-            }
+            joiner_answered(j);
             at = &j->join_next;
         }
     }

@@ -292,6 +292,39 @@ Test(forward, gets_that_join)
     end();
 }
 
+/* The head of a long answer that two wait for may come long before the rest of it. */
+Test(forward, gets_that_join_a_long_one)
+{
+    enum { LONG = 100000 };
+    static char in[LONG + 200], want[LONG + 200];
+    struct drive other;
+    const char *get;
+    size_t n, w;
+
+    begin((const char *const[]){ "memory_limit=64m", NULL });
+    n = (size_t)sprintf(in, "set %s 0 0 %d\r\n", near, LONG);
+    w = (size_t)sprintf(want, "VALUE %s 0 %d\r\n", near, LONG);
+    memset(in + n, 'v', LONG);
+    memset(want + w, 'v', LONG);
+    n += LONG + (size_t)sprintf(in + n + LONG, "\r\n");
+    w += LONG + (size_t)sprintf(want + w + LONG, "\r\nEND\r\n");
+    mesh_say(&m, &d, in, n, DRIVE_ALL);
+    mesh_client(&m, 0, &other);
+    d.got.len = 0;
+    m.piece = 100;
+    get = keyed("get %n\r\n");
+    (void)drive_turn(&other, get, strlen(get), DRIVE_ALL, DRIVE_ALL);
+    (void)drive_turn(&d, get, strlen(get), DRIVE_ALL, DRIVE_ALL);
+    mesh_pump(&m);
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_COALESCED), 1));
+    cr_assert(eq(sz, other.got.len, w));
+    cr_expect(eq(int, memcmp(other.got.ptr, want, w), 0));
+    cr_assert(eq(sz, d.got.len, w));
+    cr_expect(eq(int, memcmp(d.got.ptr, want, w), 0));
+    drive_fini(&other);
+    end();
+}
+
 /* -- failures ---------------------------------------------------------------------------------- */
 
 static void
