@@ -122,6 +122,7 @@ recent_join(struct dialog *d, struct link *l, const struct link_get *g, struct r
     j->hole[0] = hole;
     j->count = 1;
     j->missing = 1;
+    j->is_joined = true;
     j->join_index = g->index;
     j->join_next = r->joiners;
     r->joiners = j;
@@ -513,14 +514,23 @@ request_answered(struct link *l, struct request *r, unsigned answered)
     }
 }
 
+/* The request in flight on this link that has this id; NULL: there is none, or not any more. */
+static struct request *
+request_find(const struct link *l, uint64_t id)
+{
+    struct request *r = peers_request(l->peers, id);
+
+    return r && r->link == l && !r->is_joined ? r : NULL;
+}
+
 bool
 forward_answers(struct link *l, const struct peer_frame *f, struct slice body)
 {
-    struct request *r = peers_request(l->peers, f->id);
+    struct request *r = request_find(l, f->id);
     unsigned answered = 0;
     bool good = true;
 
-    if (!r || r->link != l) {
+    if (!r) {
         return true; /* it came too late */
     }
     if ((unsigned)f->first + f->count > r->count) {
@@ -585,10 +595,10 @@ joiners_part(struct request *r, unsigned i, struct slice body, bool last)
 bool
 forward_part(struct link *l, const struct peer_frame *f, struct slice body)
 {
-    struct request *r = peers_request(l->peers, f->id);
+    struct request *r = request_find(l, f->id);
     bool last = (f->flags & PEER_LAST) != 0;
 
-    if (!r || r->link != l) {
+    if (!r) {
         return true;
     }
     if (f->first >= r->count || !r->hole[f->first] || (r->begun >> f->first & 1) == 0) {

@@ -61,6 +61,8 @@ struct request {
     struct request      *joiners;      /* those that wait for one of its answers as well */
     struct request      *join_next;    /* among such */
     uint16_t             join_index;   /* whose answer that is */
+    bool                 is_joined;    /* it is one of those: on no link's list, and never sent, so
+                                          that nobody answers it by its id */
     struct txq_segment  *hole[BATCH_MAX]; /* where each answer belongs; NULL: it is there */
 };
 

@@ -238,7 +238,7 @@ peers_request_new(struct peers *p)
     r->begun = 0;
     r->joiners = NULL;
     r->renewals = 0;
-    r->tried = r->may_retry = r->in_parts = r->is_flush = false;
+    r->tried = r->may_retry = r->in_parts = r->is_flush = r->is_joined = false;
     return r;
 }
 

@@ -325,6 +325,45 @@ Test(forward, gets_that_join_a_long_one)
     end();
 }
 
+/* The id of who joined is nobody else's business: an answer to it is one to nothing. */
+Test(forward, an_answer_to_who_joined)
+{
+    static char frame[PEER_HEADER + PEER_ENTRY + 3];
+    struct peer_entry e = { .kind = PEER_ANSWER, .len = 3 };
+    struct peer_frame f = { .type = PEER_ANSWERS,
+                            .count = 1,
+                            .body_len = sizeof frame - PEER_HEADER };
+    struct drive other;
+    const char *get;
+    struct link *l;
+
+    begin(NULL);
+    says(keyed("set %n 0 0 1\r\n1\r\n"), "STORED\r\n");
+    l = m.wire[0][1].link;
+    m.held[0][1] = true;
+    mesh_client(&m, 0, &other);
+    get = keyed("get %n\r\n");
+    (void)drive_turn(&other, get, strlen(get), DRIVE_ALL, DRIVE_ALL);
+    says(get, "");
+    cr_assert(l->first && l->first->joiners);
+    f.id = l->first->joiners->id;
+    peer_write_header(&f, frame);
+    peer_write_entry(&e, frame + PEER_HEADER);
+    memcpy(frame + PEER_HEADER + PEER_ENTRY, "x\r\n", 3);
+    memcpy(link_rx_space(l).iov_base, frame, sizeof frame);
+    cr_expect(link_rx(l, sizeof frame, m.node[0].now));
+    cr_assert(link_park(l));
+    cr_expect(eq(u32, l->flight, 1));
+    cr_expect(l->first && l->first->joiners);
+    m.held[0][1] = false;
+    mesh_pump(&m);
+    cr_expect(buf_add(&d.got, "", 1) && buf_add(&other.got, "", 1));
+    cr_expect(eq(str, d.got.ptr, (char *)(uintptr_t)keyed("VALUE %n 0 1\r\n1\r\nEND\r\n")));
+    cr_expect(eq(str, other.got.ptr, d.got.ptr));
+    drive_fini(&other);
+    end();
+}
+
 /* -- failures ---------------------------------------------------------------------------------- */
 
 static void
