@@ -365,10 +365,34 @@ link_probe(struct link *l, usec_t now)
     }
 }
 
+/* When there is something to do for a link next: each of these is in the future after a tick. */
+static usec_t
+link_due(const struct link *l, usec_t now)
+{
+    usec_t due = now + TICK_IDLE, pong = l->pinged + PING_WAIT + 1;
+    bool is_up = l->state == LINK_UP && !l->is_bad;
+
+    if (l->first && l->first->deadline < due) {
+        due = l->first->deadline;
+    }
+    if (l->state == LINK_DOWN && l->dial_at > now && l->dial_at < due) {
+        due = l->dial_at;
+    }
+    if (is_up && l->pinged != 0 && pong < due) {
+        due = pong;
+    }
+    if (is_up && l->pinged == 0 && l->breaker.state == BREAKER_OPEN &&
+        l->breaker.probe_at < due) {
+        due = l->breaker.probe_at;
+    }
+    return due;
+}
+
 void
 peers_tick(struct peers *p, usec_t now)
 {
     struct link *next;
+    usec_t due;
 
     p->due = now + TICK_IDLE;
     for (struct link *l = p->first; l; l = next) {
@@ -379,15 +403,8 @@ peers_tick(struct peers *p, usec_t now)
         }
         forward_expire(l, now);
         link_probe(l, now);
-        if (l->first && l->first->deadline < p->due) {
-            p->due = l->first->deadline;
-        }
-        if (l->breaker.state == BREAKER_OPEN && l->breaker.probe_at < p->due) {
-            p->due = l->breaker.probe_at;
-        }
-        if (l->state == LINK_DOWN && l->dial_at > now && l->dial_at < p->due) {
-            p->due = l->dial_at;
-        }
+        due = link_due(l, now);
+        p->due = due < p->due ? due : p->due;
         link_show(l, now);
     }
 }

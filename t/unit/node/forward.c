@@ -454,6 +454,44 @@ Test(forward, the_breaker_opens)
     end();
 }
 
+/* Who is down is not looked at all the time: only when there is something to do. */
+Test(forward, nothing_is_due_for_who_is_down)
+{
+    struct peers *p;
+
+    begin(NULL);
+    p = m.node[0].worker->peers;
+    lose_near();
+    for (int i = 0; i < 200; i++) {
+        mesh_wait(&m, 50 * USEC_PER_MSEC);
+        peers_tick(p, m.node[0].now);
+        cr_assert(gt(i64, peers_due(p), m.node[0].now));
+    }
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_BREAKER_OPENED), 1));
+    end();
+}
+
+/* Nor is one that has been asked whether it lives. */
+Test(forward, nothing_is_due_for_who_is_silent)
+{
+    struct peers *p;
+
+    begin(NULL);
+    p = m.node[0].worker->peers;
+    m.held[0][1] = true;
+    for (int i = 0; i < 3; i++) {
+        says(keyed("get %n\r\n"), "");
+        mesh_wait(&m, 300 * USEC_PER_MSEC);
+    }
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_BREAKER_OPENED), 1));
+    for (int i = 0; i < 200; i++) {
+        mesh_wait(&m, 10 * USEC_PER_MSEC);
+        peers_tick(p, m.node[0].now);
+        cr_assert(gt(i64, peers_due(p), m.node[0].now));
+    }
+    end();
+}
+
 /* A connection that breaks: gets are asked again, a write that may have happened is not. */
 Test(forward, a_broken_connection)
 {
