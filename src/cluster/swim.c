@@ -134,6 +134,16 @@ swim_accuse(struct swim *s, struct draft *d, const struct member *m)
 }
 
 void
+swim_bare(const struct swim *s, struct draft *d, node_id id)
+{
+    uint16_t index = roster_find(&s->roster, id);
+
+    if (d != NULL) {
+        d->bare = index == ROSTER_NONE || !addr_equal(&s->roster.at[index].info->addr, &d->to);
+    }
+}
+
+void
 swim_tell(struct swim *s, enum swim_change_kind kind, node_id id, node_id from,
           const struct cluster_addr *addr)
 {
@@ -251,7 +261,7 @@ draft_write(struct swim *s, const struct draft *d)
     for (size_t i = first; i < s->message_count; i++) {
         room -= gossip_size(&s->message[i]);
     }
-    if (s->rumours.count > 0) {
+    if (s->rumours.count > 0 && !d->bare) {
         rumours_add(s, room);
     }
 }
@@ -395,9 +405,15 @@ gossip_run(struct swim *s)
 
 /* -- events ------------------------------------------------------------------------------------ */
 
+/*
+ * What a datagram says.  Ours ask one thing each; of one that asks more only the first is answered,
+ * or a stranger could have us send much more than he does, to whom he likes.
+ */
 static void
 packet_step(struct swim *s, const struct swim_event *ev)
 {
+    bool asked = false, told = false;
+
     if (ev->from == swim_self(s)->info->id) {
         return;
     }
@@ -406,7 +422,10 @@ packet_step(struct swim *s, const struct swim_event *ev)
 
         switch (m->kind) {
         case GOSSIP_PING:
-            swim_ping(s, ev, m);
+            if (!asked) {
+                swim_ping(s, ev, m);
+            }
+            asked = true;
             break;
         case GOSSIP_ACK:
             swim_ack(s, m->seq);
@@ -415,7 +434,10 @@ packet_step(struct swim *s, const struct swim_event *ev)
             swim_nack(s, m->seq, ev->from);
             break;
         case GOSSIP_PING_REQ:
-            swim_ping_req(s, ev, m);
+            if (!asked) {
+                swim_ping_req(s, ev, m);
+            }
+            asked = true;
             break;
         case GOSSIP_ALIVE:
             swim_hear_alive(s, m->info);
@@ -425,7 +447,10 @@ packet_step(struct swim *s, const struct swim_event *ev)
             if (m->id == swim_self(s)->info->id &&
                 m->incarnation < member_incarnation(swim_self(s)) && !s->leaving) {
                 /* Who says so does not know what we say: it does not know us, or missed it. */
-                (void)swim_draft(s, &ev->addr, GOSSIP_ALIVE);
+                if (!told) {
+                    swim_bare(s, swim_draft(s, &ev->addr, GOSSIP_ALIVE), ev->from);
+                }
+                told = true;
             } else if (m->kind == GOSSIP_SUSPECT) {
                 swim_hear_suspect(s, m->id, m->incarnation, m->from);
             } else {

@@ -38,6 +38,7 @@ struct draft {
     struct cluster_addr about;  /* PING_REQ */
     node_id             accuse; /* behind it: this one is suspected, or dead; or 0 */
     bool                dead;
+    bool                bare;   /* no rumours: whoever is there may be no member */
     uint64_t            incarnation;
 };
 
@@ -130,6 +131,9 @@ void swim_tell(struct swim *s, enum swim_change_kind kind, node_id id, node_id f
                const struct cluster_addr *addr);
 /* Behind d: what is held of a member that will not like it. */
 void swim_accuse(struct swim *s, struct draft *d, const struct member *m);
+/* No rumours go with it unless it is sent to where that member is: an address is soon forged.  The
+ * draft may be NULL. */
+void swim_bare(const struct swim *s, struct draft *d, node_id id);
 usec_t swim_vary(struct swim *s, usec_t around); /* +-50 % */
 
 static inline struct member *

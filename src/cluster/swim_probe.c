@@ -181,6 +181,7 @@ relays_run(struct swim *s)
             r->nack_at = NEVER;
             if (d != NULL) {
                 d->seq = r->seq_asked;
+                swim_bare(s, d, r->asked_by);
             }
         }
         if (r->end_at > s->now) {
@@ -205,6 +206,7 @@ swim_ping_req(struct swim *s, const struct swim_event *ev, const struct gossip_m
     *r = (struct relay){
         .seq = ++s->seq,
         .seq_asked = m->seq,
+        .asked_by = ev->from,
         .addr = ev->addr,
         .nack_at = s->now + s->config.probe_timeout * 4 / 5,
         .end_at = s->now + s->config.probe_interval,
@@ -214,6 +216,7 @@ swim_ping_req(struct swim *s, const struct swim_event *ev, const struct gossip_m
     if (d != NULL) {
         d->seq = r->seq;
         d->id = m->id;
+        swim_bare(s, d, m->id);
     }
 }
 
@@ -233,6 +236,7 @@ swim_ping(struct swim *s, const struct swim_event *ev, const struct gossip_messa
         return;
     }
     d->seq = m->seq;
+    swim_bare(s, d, ev->from);
     if (sender != ROSTER_NONE) {
         swim_accuse(s, d, &s->roster.at[sender]);
     } else {
@@ -256,6 +260,7 @@ swim_ack(struct swim *s, uint32_t seq)
             d = swim_draft(s, &s->relay[i].addr, GOSSIP_ACK);
             if (d != NULL) {
                 d->seq = s->relay[i].seq_asked;
+                swim_bare(s, d, s->relay[i].asked_by);
             }
             s->relay[i] = s->relay[--s->relay_count];
             return;

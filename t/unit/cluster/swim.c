@@ -1230,6 +1230,56 @@ Test(swim, answers_of_one_step_are_bounded)
     world_end();
 }
 
+static size_t
+flights_of(enum gossip_kind kind, size_t *ret_messages)
+{
+    size_t count = 0;
+
+    *ret_messages = 0;
+    for (size_t i = 0; i < world.flights; i++) {
+        count += world.flight[i].count > 0 && world.flight[i].message[0].kind == kind;
+        *ret_messages += world.flight[i].count;
+    }
+    return count;
+}
+
+/* Whoever forges an address, or asks much at once, does not have this node send more than he does:
+ * one answer for a datagram, and what it knows only to where members are. */
+Test(swim, a_stranger_gets_little)
+{
+    struct gossip_message m[40];
+    size_t messages;
+
+    alone_begin(10, 50);
+    flights_forget();
+    for (int i = 0; i < 40; i++) {
+        m[i] = (struct gossip_message){ .kind = GOSSIP_PING, .id = id_of(0) };
+    }
+    messages_step(0, SWIM_PACKET, 1, m, 40);
+    cr_expect(eq(sz, flights_of(GOSSIP_ACK, &messages), 1), "once, and with rumours");
+    cr_expect(gt(sz, messages, 5));
+    flights_forget();
+    messages_step(0, SWIM_PACKET, 15, m, 40);
+    cr_expect(eq(sz, flights_of(GOSSIP_ACK, &messages), 1));
+    cr_expect(eq(sz, messages, 2), "who are you");
+    flights_forget();
+    for (int i = 0; i < 40; i++) {
+        m[i] = (struct gossip_message){ .kind = GOSSIP_PING_REQ, .id = id_of(15),
+                                        .addr = addr_of(15) };
+    }
+    messages_step(0, SWIM_PACKET, 1, m, 40);
+    cr_expect(eq(sz, flights_of(GOSSIP_PING, &messages), 1));
+    cr_expect(eq(sz, messages, 1));
+    flights_forget();
+    for (int i = 0; i < 40; i++) {
+        m[i] = (struct gossip_message){ .kind = GOSSIP_SUSPECT, .id = id_of(0), .from = id_of(15) };
+    }
+    messages_step(0, SWIM_PACKET, 15, m, 40);
+    cr_expect(eq(sz, flights_of(GOSSIP_ALIVE, &messages), 1));
+    cr_expect(eq(sz, messages, 1));
+    world_end();
+}
+
 /* What is not about members travels with the rumours, to everybody. */
 Test(swim, facts_about_the_ring_spread)
 {
