@@ -111,7 +111,7 @@ self_refute(struct swim *s, uint64_t incarnation, node_id from)
     struct member_info info = *swim_self(s)->info;
 
     if (s->leaving || incarnation < info.incarnation ||
-        incarnation - info.incarnation > AHEAD_MAX) {
+        incarnation - info.incarnation > AHEAD_SELF_MAX) {
         return;
     }
     swim_announce(s, &info, incarnation);
@@ -146,7 +146,7 @@ self_hear_alive(struct swim *s, const struct member_info *info)
         conflict_tell(s, info->id, &info->addr);
     }
     if (info->incarnation >= self.incarnation &&
-        info->incarnation - self.incarnation <= AHEAD_MAX &&
+        info->incarnation - self.incarnation <= AHEAD_SELF_MAX &&
         (!elsewhere || self.nonce <= info->nonce)) {
         swim_announce(s, &self, info->incarnation);
     }

@@ -27,6 +27,8 @@
 #define DOUBT_SCORE    4   /* awareness at which a node does not trust itself */
 #define DOUBT_WAITS    5   /* times the longest suspicion, before it judges all the same */
 #define AHEAD_MAX      UINT32_MAX /* claims of an incarnation further ahead are not believed */
+/* Of this node's own it believes more: its clock may stand at 1970, and have been right before. */
+#define AHEAD_SELF_MAX (UINT64_C(1) << 36) /* 16ths of a second: 136 years */
 
 /* A datagram to be, until the step ends: then it gets the rumours that fit. */
 struct draft {

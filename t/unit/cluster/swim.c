@@ -985,6 +985,31 @@ Test(swim, a_new_run_with_an_earlier_clock_replaces_the_old)
     world_end();
 }
 
+/* Even if it stands at 1970, as that of a machine without a battery does. */
+Test(swim, a_new_run_without_a_clock_replaces_the_old)
+{
+    const uint64_t year_2026 = UINT64_C(1795598264) * 16;
+    struct swim_member m;
+
+    world_begin(51);
+    for (int i = 0; i < 3; i++) {
+        node_start(i, year_2026);
+        node_seed(i, 0);
+    }
+    world_run(world.now + 10 * SEC);
+    node_kill(2);
+    node_start(2, 100);
+    node_seed(2, 0);
+    world_run(world.now + 10 * SEC);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(swim_member_find(world.node[i], id_of(2), &m));
+        cr_expect(eq(u64, m.info->nonce, world.self[2].nonce), "node %d", i);
+        cr_expect(eq(int, m.state, MEMBER_ALIVE), "node %d", i);
+        cr_expect(gt(u64, m.info->incarnation, year_2026));
+    }
+    world_end();
+}
+
 Test(swim, who_leaves_has_left_and_is_not_looked_for)
 {
     size_t synced;
