@@ -112,22 +112,37 @@ member_matters(const struct control *c, const struct member_info *m)
            strcmp(old->host, m->host) != 0 || strcmp(old->zone, m->zone) != 0;
 }
 
+/* True if it is to be noted; what strangers can make happen at will is only now and then. */
+static bool
+change_is_noted(struct control *c, const struct swim_change *ch, bool matters, usec_t now)
+{
+    usec_t *next = ch->kind == SWIM_ACCUSED   ? &c->accused_next
+                   : ch->kind == SWIM_REFUSED ? &c->refused_next
+                                              : NULL;
+
+    if (next && now < *next) {
+        return false;
+    }
+    if (next) {
+        *next = now + NOTE_EVERY;
+    }
+    return ch->kind != SWIM_CHANGED || matters;
+}
+
 static void
-change_take(struct control *c, const struct swim_change *ch)
+change_take(struct control *c, const struct swim_change *ch, usec_t now)
 {
     struct swim_member m = { 0 };
     bool known = swim_member_find(c->swim, ch->id, &m);
+    bool matters = !known || ch->kind != SWIM_CHANGED || member_matters(c, m.info);
     struct control_note *n = NULL;
 
     if (change_metric[ch->kind] != METRICS) {
         metric_add(c->metrics, change_metric[ch->kind], 1);
     }
     c->members_moved = true;
-    if (ch->kind != SWIM_CHANGED) {
-        c->view_stale = true;
-        n = control_note_add(c, CONTROL_MEMBER);
-    } else if (!known || member_matters(c, m.info)) {
-        c->view_stale = true;
+    c->view_stale |= matters;
+    if (change_is_noted(c, ch, matters, now)) {
         n = control_note_add(c, CONTROL_MEMBER);
     }
     if (n) {
@@ -168,7 +183,7 @@ control_feed(struct control *c, const struct swim_event *ev, usec_t now)
         }
     }
     for (size_t i = 0; i < out.change_count; i++) {
-        change_take(c, &out.change[i]);
+        change_take(c, &out.change[i], now);
     }
     c->swim_wake = out.wake_at;
 }

@@ -42,7 +42,7 @@ struct control {
     bool         view_stale;
     usec_t       view_next;  /* not earlier than this */
     /* Notes that a flood could make many of. */
-    usec_t stranger_next, bad_next, conflict_next;
+    usec_t stranger_next, bad_next, conflict_next, accused_next, refused_next;
     bool   members_moved; /* the gauges are to be counted again */
     /* What the driver is asked to do after this call. */
     struct buf  bytes;  /* of the datagrams, one behind the other */

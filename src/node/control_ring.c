@@ -1,5 +1,4 @@
 #include "node/control_impl.h"
-#include <assert.h>
 #include <string.h>
 
 /* For the profile "lan"; control_scale() makes the others of it. */
@@ -17,7 +16,8 @@
  * of two the older counts, so that a cluster keeps its placement when a node joins that was started
  * with another one and could not ask in time.
  */
-#define STAMP_UNASKED(now) ((4102444800 * USEC_PER_SEC - (now)) / 1024) /* until the year 2100 */
+#define STAMP_UNASKED(now) ((now) < YEAR_2100 ? (YEAR_2100 - (now)) / 1024 : 0)
+#define YEAR_2100          (4102444800 * USEC_PER_SEC)
 
 /* A node that has a place in the ring and that gossip knows nothing of. */
 struct absent {
@@ -170,7 +170,6 @@ placement_propose(struct control *c, usec_t now)
         .replicas = 1,
     };
 
-    assert(op.stamp >= 0);
     ring_propose(c, op, now);
 }
 

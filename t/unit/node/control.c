@@ -788,6 +788,15 @@ Test(control, impossible_stamps_are_refused)
     agree(2, 2);
 }
 
+/* A clock that is wrong is no reason to fall. */
+Test(control, a_clock_of_another_century)
+{
+    world.now = 5000000000 * SEC;
+    cluster(2);
+    agree(2, 2);
+    cr_expect(eq(int, world.node[1].view->placement, RING_NATIVE));
+}
+
 /* -- strangers --------------------------------------------------------------------------------- */
 
 /* A node of another cluster at a seed's address stays out; a flood makes one line of the log. */
@@ -844,6 +853,31 @@ Test(control, noise_is_counted)
     }
     cr_expect(gt(i64, metric_get(&world.node[0].metrics, M_GOSSIP_BAD), 1000));
     cr_expect(le(uint, world.node[0].noted[CONTROL_BAD], 1));
+}
+
+/* Who accuses a node again and again makes it object, and count, but not fill the log. */
+Test(control, accusations_make_few_lines)
+{
+    struct cluster_addr from = addr_of(4);
+    struct gossip_message m = { .kind = GOSSIP_SUSPECT, .id = id_of(0), .from = id_of(1) };
+    char packet[GOSSIP_PACKET_MAX];
+
+    cluster(2);
+    for (int i = 0; i < 200; i++) {
+        struct gossip_header h = { .label = gossip_label("magpie"), .version = GOSSIP_FORMAT,
+                                   .from = id_of(1), .nonce = 1, .sequence = (uint64_t)i };
+        size_t n = gossip_write_header(&h, packet, sizeof packet);
+        struct control_out out;
+
+        m.incarnation = (uint64_t)(world.now / SEC + 1000 * (i + 1)) * 16;
+        n += gossip_write(&m, packet + n, sizeof packet - n);
+        control_datagram(world.node[0].control, &from, slice_of(packet, n), world.now, &out);
+        obey(0, &out);
+    }
+    cr_expect(eq(i64, metric_get(&world.node[0].metrics, M_CLUSTER_ACCUSED), 200));
+    cr_expect(eq(uint, world.node[0].changed[SWIM_ACCUSED], 1));
+    pass(5 * SEC);
+    agree(2, 2);
 }
 
 /* A seed that is this node itself, by whatever address, is no other one. */
