@@ -215,6 +215,13 @@ view_swept(const struct view *before, uint64_t number)
     return v;
 }
 
+void
+view_lose_past(struct view *v)
+{
+    v->past_lost = true;
+    v->ring_number = v->number;
+}
+
 uint64_t
 view_owned_since(const struct view *v, struct slice key, uint64_t hash)
 {

@@ -39,7 +39,7 @@ struct view {
     enum ring_placement placement;
     struct ring      *ring;        /* over the nodes in the ring; its indices are those of node[] */
     uint16_t          past_count;
-    bool              past_lost;   /* there were more than VIEW_PAST_MAX of them */
+    bool              past_lost;   /* ... is not known: too many of them, or view_lose_past() */
     struct view_past  past[VIEW_PAST_MAX];
     struct view_node  node[];      /* in the order of their ids */
 };
@@ -61,6 +61,11 @@ struct view *view_next(const struct view *before, uint64_t number, node_id self,
                        const struct view_node *members, size_t count, const struct ring_ops *ops);
 /* The same view with another number and no past: the node holds nothing that belongs to others. */
 struct view *view_swept(const struct view *before, uint64_t number);
+/*
+ * This node was away for a while, and what rings the others lived by meanwhile is not known: all
+ * that it holds is from before it became the owner, as far as it knows.
+ */
+void view_lose_past(struct view *v);
 void view_free(struct view *v);
 
 /* The index of a node, or VIEW_NOBODY. */

@@ -29,7 +29,7 @@
 enum { BOOT_TERM, BOOT_INT, BOOT_USR1, BOOT_HUP, BOOT_SIGNALS };
 
 /* Descriptors for other nodes: what comes and goes on the cluster port, and links. */
-#define BOOT_CLUSTER_FDS 1024u
+#define BOOT_CLUSTER_FDS(threads) (256u + 1024u * (unsigned)(threads)) /* 500 members */
 
 struct boot {
     struct settings  *settings;
@@ -192,7 +192,7 @@ boot_prepare(struct boot *b)
 
     /* Two families are usual; the reserve has room for some more. */
     reserved += s->net.udp_port != 0 ? 2 * (size_t)s->net.threads : 0;
-    reserved += gossip_wanted(s) ? BOOT_CLUSTER_FDS : 0;
+    reserved += gossip_wanted(s) ? BOOT_CLUSTER_FDS(s->net.threads) : 0;
     e = privileges_find(s->process.user, &b->privileges, &d);
     if (e) {
         return boot_fail(&d, e == ERR_UNKNOWN ? EX_NOUSER : EX_USAGE);

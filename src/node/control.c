@@ -12,6 +12,8 @@
 
 #define VIEW_EVERY     (20 * USEC_PER_MSEC)
 #define VIEW_PER_NODE  ((usec_t)200)      /* a view of many nodes is work */
+#define AWAY_TIME      (30 * USEC_PER_SEC) /* all news of a while away have come by then */
+#define AWAY_BEFORE    (2 * USEC_PER_SEC)
 #define NOTE_EVERY     (10 * USEC_PER_SEC) /* between two notes of senseless packets */
 
 /* -- small things ------------------------------------------------------------------------------ */
@@ -129,6 +131,16 @@ change_is_noted(struct control *c, const struct swim_change *ch, bool matters, u
     return ch->kind != SWIM_CHANGED || matters;
 }
 
+void
+control_was_away(struct control *c, usec_t now)
+{
+    c->away_until = now + AWAY_TIME;
+    if (c->learned_at != 0 && now - c->learned_at < AWAY_BEFORE) {
+        c->ring_missed = true; /* both came in one state */
+        c->view_stale = true;
+    }
+}
+
 static void
 change_take(struct control *c, const struct swim_change *ch, usec_t now)
 {
@@ -139,6 +151,9 @@ change_take(struct control *c, const struct swim_change *ch, usec_t now)
 
     if (change_metric[ch->kind] != METRICS) {
         metric_add(c->metrics, change_metric[ch->kind], 1);
+    }
+    if (ch->kind == SWIM_ACCUSED) {
+        control_was_away(c, now);
     }
     c->members_moved = true;
     c->view_stale |= matters;
@@ -246,6 +261,10 @@ view_step(struct control *c, usec_t now)
         return;
     }
     v = view_make(c);
+    if (v && c->ring_missed) {
+        view_lose_past(v);
+        c->ring_missed = false;
+    }
     if (!v) {
         metric_add(c->metrics, M_MALLOC_FAILS, 1);
         c->view_next = now + USEC_PER_SEC;
@@ -305,6 +324,9 @@ control_finish(struct control *c, usec_t now, struct control_out *out)
 {
     size_t at = 0;
 
+    if (control_is_late(c, now)) {
+        control_was_away(c, now);
+    }
     control_ring_step(c, now);
     doubt_step(c);
     if (c->members_moved) {
@@ -331,6 +353,7 @@ control_finish(struct control *c, usec_t now, struct control_out *out)
         .wake_at = c->wake_at < c->swim_wake ? c->wake_at : c->swim_wake,
     };
     c->view_given = true;
+    c->due = out->wake_at;
 }
 
 /* -- packets ----------------------------------------------------------------------------------- */

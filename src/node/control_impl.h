@@ -35,6 +35,10 @@ struct control {
     uint64_t digest; /* of all facts */
     usec_t ring_changed_at, tell_next, resync_next, forget_next, defend_next;
     usec_t forget_spread;
+    usec_t due;         /* when the driver was asked to call, last */
+    usec_t learned_at;  /* when another's news of the ring came last */
+    usec_t away_until;  /* it was stopped, or others held it dead: rings may have come and gone */
+    bool   ring_missed; /* ... and did: what it holds may be older than what others were told */
     struct control_list absent; /* struct absent */
     /* Views. */
     struct view *view;       /* the last one; the driver's own once it was given */
@@ -62,6 +66,9 @@ struct control {
 /* One step of swim; what it wants is kept in our own lists, for there may be more steps. */
 void control_feed(struct control *c, const struct swim_event *ev, usec_t now);
 
+/* It may have been away: what is learned of the ring in the next time may be old news. */
+void control_was_away(struct control *c, usec_t now);
+
 /* -- control_ring.c ---------------------------------------------------------------------------- */
 
 /* Another's word: it is taken in if it is news. */
@@ -77,6 +84,13 @@ void control_ring_taken(struct control *c, usec_t now);
 /* All that is due: joins, keeps the own place, forgets, agrees with others. */
 void control_ring_step(struct control *c, usec_t now);
 void control_ring_init(struct control *c, usec_t now);
+
+/* True if the driver calls so late that this node must have been stopped. */
+static inline bool
+control_is_late(const struct control *c, usec_t now)
+{
+    return c->due != 0 && now - c->due > USEC_PER_SEC;
+}
 
 /* -- small things ------------------------------------------------------------------------------ */
 

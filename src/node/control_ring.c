@@ -2,6 +2,7 @@
 #include <string.h>
 
 /* For the profile "lan"; control_scale() makes the others of it. */
+#define NEWS_FRESH     (2 * USEC_PER_SEC) /* what has happened since is not missed */
 #define JOIN_WAIT      USEC_PER_SEC       /* for the seeds, before this node goes its own way */
 #define FORGET_EVERY   USEC_PER_SEC       /* between two looks for members to forget */
 #define FORGET_SPREAD  (4 * USEC_PER_SEC) /* all but one node wait up to so long before they do */
@@ -62,6 +63,24 @@ placement_check(struct control *c, const struct ring_op *op)
     }
 }
 
+/*
+ * Another's news.  If it is old, and this node was away, others may have lived by rings that it has
+ * not heard of; if its own place was taken away, they certainly have, although it takes it back
+ * before it lives by a ring without it.
+ */
+static void
+ring_note_missed(struct control *c, const struct ring_op *op, usec_t now)
+{
+    if (op->proposer == c->self.id || c->self.phase != PHASE_UP || now - op->stamp < NEWS_FRESH) {
+        return;
+    }
+    c->learned_at = now;
+    if (now < c->away_until || control_is_late(c, now) ||
+        (op->node == c->self.id && op->kind == RING_OP_REMOVED)) {
+        c->ring_missed = true;
+    }
+}
+
 /* Takes a fact in; if it is news, others shall know it too. */
 static void
 ring_take(struct control *c, const struct ring_op *op, usec_t now)
@@ -83,6 +102,7 @@ ring_take(struct control *c, const struct ring_op *op, usec_t now)
     }
     c->digest = ring_ops_digest(c->ops);
     c->ring_changed_at = now;
+    ring_note_missed(c, op, now);
     c->view_stale = true;
     c->members_moved = true;
     ring_spread(c, op);

@@ -238,8 +238,12 @@ forward_flush(struct dialog *d, const struct command *c)
         const struct view_node *n = &w->view->node[i];
         struct link *l = peers_at(w->peers, i);
 
-        if (!l || n->state == MEMBER_DEAD || n->state == MEMBER_LEFT) {
+        if (!l || n->state == MEMBER_LEFT || (n->state == MEMBER_DEAD && !n->in_ring)) {
             continue; /* what it holds is not asked for */
+        }
+        if (n->state == MEMBER_DEAD) {
+            d->flush_failed = true; /* it may be back, with all that it has */
+            continue;
         }
         link_finish(l);
         if (!link_lets(l, w->now) || !frame_command(d, l, &plain, PEER_VALUE_NONE, NULL, NULL)) {

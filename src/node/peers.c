@@ -7,6 +7,7 @@
 
 #define TICK_IDLE   USEC_PER_SEC
 #define PING_AFTER  (5 * USEC_PER_SEC)         /* of silence */
+#define PING_LINKS  64u                        /* each so many more make it that much longer */
 #define PING_WAIT   USEC_PER_SEC               /* for the pong: then the connection is dead */
 #define NEWS_EVERY  (500 * USEC_PER_MSEC)
 #define RETRY_FREE  10u                        /* in a second, however little is asked */
@@ -348,6 +349,13 @@ peers_due(const struct peers *p)
     return p ? p->due : INT64_MAX;
 }
 
+/* In a large cluster idle links would be most of its traffic. */
+static usec_t
+ping_after(const struct peers *p)
+{
+    return PING_AFTER * (1 + (usec_t)p->at_count / PING_LINKS);
+}
+
 /* A connection that says nothing is asked whether it lives; one whose breaker is open, when that
  * says so. */
 static void
@@ -360,7 +368,7 @@ link_probe(struct link *l, usec_t now)
         link_failed(l, true, now);
         l->is_bad = true;
     } else if (l->pinged == 0 &&
-               (now - l->heard > PING_AFTER || breaker_probe(&l->breaker, &l->peers->rng, now))) {
+               (now - l->heard > ping_after(l->peers) || breaker_probe(&l->breaker, &l->peers->rng, now))) {
         (void)link_ping(l, now); /* without memory there will be another time */
     }
 }
@@ -405,6 +413,9 @@ peers_tick(struct peers *p, usec_t now)
         link_probe(l, now);
         due = link_due(l, now);
         p->due = due < p->due ? due : p->due;
+        if (!l->first && !l->making && l->out.unsent == 0) {
+            outbox_drop(&l->out, &p->pool); /* the blocks are for those that have something to say */
+        }
         link_show(l, now);
     }
 }

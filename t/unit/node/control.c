@@ -638,8 +638,27 @@ Test(control, forgotten_alive)
     pass(60 * SEC);
     cr_expect(eq(uint, places(0), 2));
     memset(world.cut, 0, sizeof world.cut);
+    cr_expect(not(world.node[2].view->past_lost));
     pass(60 * SEC);
     agree(3, 3);
+    /* Each side forgot the other, and cannot know what clients were told there meanwhile. */
+    for (int i = 0; i < 3; i++) {
+        cr_expect(world.node[i].view->past_lost);
+    }
+}
+
+/* Who comes late to an old ring has missed nothing that it could hold anything of. */
+Test(control, late_comers_lose_nothing)
+{
+    cluster(2);
+    pass(60 * SEC);
+    start(2);
+    seeds(2, 0, 1);
+    pass(5 * SEC);
+    agree(3, 3);
+    for (int i = 0; i < 3; i++) {
+        cr_expect(not(world.node[i].view->past_lost));
+    }
 }
 
 Test(control, zero_never_forgets)
