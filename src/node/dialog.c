@@ -315,8 +315,8 @@ dialog_stream(struct dialog *d)
     if (p->cursor.left > 0) {
         return false;
     }
-    if (c->value_len > PEER_INLINE_MAX && route_command(w, c) != ROUTE_HERE &&
-        remote_must_wait(d)) {
+    if (remote_must_settle(d) || (c->value_len > PEER_INLINE_MAX &&
+                                  route_command(w, c) != ROUTE_HERE && remote_must_wait(d))) {
         return false;
     }
     if (c->protocol != PROTO_BINARY) {
@@ -486,7 +486,8 @@ batch_execute(struct dialog *d, unsigned n, enum batch_end end)
     for (unsigned i = 0; i < n; i++) {
         struct command *c = &w->batch[i];
 
-        if (!answer_has_room(w, &d->out) || d->dump || d->wait != WAIT_NOTHING) {
+        if (!answer_has_room(w, &d->out) || d->dump || d->wait != WAIT_NOTHING ||
+            remote_must_settle(d)) {
             batch_put_back(d, i);
             return i;
         }

@@ -57,6 +57,7 @@ struct dialog {
     enum dialog_wait     wait;
     enum dialog_begun    begun;
     struct request      *requests; /* list of frames whose answers it awaits */
+    uint64_t             ring;     /* number of the ring by which they were sent */
     struct dialog       *answered_next;
     struct serve        *serve;    /* of a connection of another node, else NULL */
 };

@@ -19,6 +19,16 @@ remote_must_wait(struct dialog *d)
     return true;
 }
 
+bool
+remote_settle(struct dialog *d)
+{
+    if (remote_must_wait(d)) {
+        return true;
+    }
+    d->ring = d->worker->view->ring_number;
+    return false;
+}
+
 void
 remote_send(struct dialog *d, const struct command *c, uint16_t place, enum peer_value value,
                struct item *item)

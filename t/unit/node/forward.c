@@ -591,6 +591,38 @@ everyone_sees(const bool in[MESH_MAX])
     mesh_pump(&m);
 }
 
+/* What was sent by the ring before and has to be sent again is not overtaken by what follows. */
+Test(forward, a_ring_that_changes_under_way)
+{
+    static const bool two[MESH_MAX] = { true, true, false };
+    char key[64], line[128];
+
+    begin(NULL);
+    mesh_view(&m, 0, two);
+    for (unsigned i = 0;; i++) { /* node 0 takes it for node 1's, and the others for node 2's */
+        snprintf(key, sizeof key, "moved%u", i);
+        if (mesh_owner(&m, 0, key) == 1 && mesh_owner(&m, 1, key) == 2) {
+            break;
+        }
+    }
+    mesh_pump(&m);
+    d.got.len = 0;
+    m.held[0][1] = true;
+    snprintf(line, sizeof line, "set %s 0 0 1\r\na\r\n", key);
+    mesh_say(&m, &d, line, strlen(line), DRIVE_ALL);
+    mesh_view(&m, 0, all);
+    snprintf(line, sizeof line, "set %s 0 0 1\r\nb\r\n", key);
+    (void)drive_turn(&d, line, strlen(line), DRIVE_ALL, DRIVE_ALL);
+    mesh_pump(&m);
+    m.held[0][1] = false;
+    mesh_pump(&m);
+    cr_expect(eq(sz, d.got.len, strlen("STORED\r\nSTORED\r\n")));
+    cr_expect(eq(i64, drive_metric(&m.node[0], M_NOT_OWNER), 1));
+    strcpy(near, key);
+    says(keyed("get %n\r\n"), keyed("VALUE %n 0 1\r\nb\r\nEND\r\n"));
+    end();
+}
+
 /* A key goes to another node, is written there, and comes back: the old value must not. */
 static void
 comes_back(bool sweep)
