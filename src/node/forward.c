@@ -618,16 +618,43 @@ forward_part(struct link *l, const struct peer_frame *f, struct slice body)
 
 /* -- failures ---------------------------------------------------------------------------------- */
 
+/* A list of requests, by next only, in the order in which they were sent. */
+static struct request *
+requests_sort(struct request *list)
+{
+    struct request *half = list, *rest, *sorted = NULL, **at = &sorted;
+
+    if (!list || !list->next) {
+        return list;
+    }
+    for (rest = list->next; rest && rest->next; rest = rest->next->next) {
+        half = half->next;
+    }
+    rest = half->next;
+    half->next = NULL;
+    list = requests_sort(list);
+    rest = requests_sort(rest);
+    while (list && rest) {
+        struct request **from = list->position < rest->position ? &list : &rest;
+
+        *at = *from;
+        at = &(*at)->next;
+        *from = *at;
+    }
+    *at = list ? list : rest;
+    return sorted;
+}
+
 void
 forward_lost(struct link *l, bool may_retry, usec_t now)
 {
-    struct request *r = l->first, *next;
+    struct request *r = l->first, *again = NULL, *next;
 
     assert(!l->making);
     for (struct request *q = r; q; q = q->next) {
         /* Judged while it is known what was sent. */
-        bool again = !link_has_sent(l, q) || request_is_harmless(q);
-        bool safe = again && !q->in_parts && !q->is_flush;
+        bool twice = !link_has_sent(l, q) || request_is_harmless(q);
+        bool safe = twice && !q->in_parts && !q->is_flush;
 
         q->may_retry = may_retry && safe && !q->tried && q->waiter && q->deadline > now &&
                        q->missing == q->count && q->begun == 0 && peers_may_retry(l->peers);
@@ -639,12 +666,19 @@ forward_lost(struct link *l, bool may_retry, usec_t now)
     for (; r; r = next) {
         next = r->next;
         if (r->may_retry) {
-            r->tried = true;
-            if (link_send_again(l, r)) {
-                continue;
-            }
+            r->next = again;
+            again = r;
+        } else {
+            request_excuse(r, RPL_PEER_DOWN);
         }
-        request_excuse(r, RPL_PEER_DOWN);
+    }
+    /* They were in the order of their deadlines; a client's commands are to stay in its own. */
+    for (r = requests_sort(again); r; r = next) {
+        next = r->next;
+        r->tried = true;
+        if (!link_send_again(l, r)) {
+            request_excuse(r, RPL_PEER_DOWN);
+        }
     }
 }
 

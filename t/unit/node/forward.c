@@ -508,6 +508,33 @@ Test(forward, a_broken_connection)
     end();
 }
 
+/* What was not sent yet is sent by the next connection, in the order in which it was asked. */
+Test(forward, a_broken_connection_keeps_the_order)
+{
+    struct drive_node *n = &m.node[0];
+    struct link *l;
+
+    begin(NULL);
+    l = m.wire[0][1].link;
+    m.held[0][1] = true;
+    says(keyed("set %n 0 0 1\r\na\r\n"), "");
+    mesh_wait(&m, 150 * USEC_PER_MSEC);
+    says(keyed("set %n 0 0 1\r\nb\r\n"), "");
+    d.got.len = 0;
+    mesh_wait(&m, 50 * USEC_PER_MSEC);
+    l->heard = n->now; /* it is not silent: the first one may wait for longer than the second */
+    mesh_wait(&m, 60 * USEC_PER_MSEC);
+    cr_assert(l->first && l->last && l->first->deadline < l->last->deadline);
+    cr_assert(gt(u64, l->first->position, l->last->position));
+    mesh_break(&m, 0, 1);
+    m.held[0][1] = false;
+    mesh_wait(&m, 25 * USEC_PER_MSEC);
+    cr_expect(buf_add(&d.got, "", 1));
+    cr_expect(eq(str, d.got.ptr, "STORED\r\nSTORED\r\n"));
+    says(keyed("get %n\r\n"), keyed("VALUE %n 0 1\r\nb\r\nEND\r\n"));
+    end();
+}
+
 Test(forward, a_client_that_goes)
 {
     struct drive other;
