@@ -18,7 +18,7 @@ struct serve {
     struct pending *receiving; /* commands whose values come in parts; by frame id */
     unsigned        receiving_count;
     unsigned        executed;  /* commands of the frame at the front of the input */
-    usec_t          since;     /* when that frame was seen first */
+    usec_t          heard;     /* when the input was read, the last of it: none has waited less */
 };
 
 /* The frame of answers that is being written. */
@@ -50,6 +50,12 @@ serve_free(struct worker *w, struct serve *s)
     }
     lane_drop(&s->lane, w->ctx);
     free(s);
+}
+
+void
+serve_heard(struct serve *s, usec_t now)
+{
+    s->heard = now;
 }
 
 size_t
@@ -281,7 +287,6 @@ serve_commands(struct dialog *d, const struct peer_frame *f, struct slice body)
         d->closing = d->broken = true;
         return SERVE_GO;
     }
-    s->since = s->executed == 0 ? w->now : s->since;
     for (unsigned i = s->executed; i < f->count; i++) {
         store_prefetch_item(w->node->store, w->batch[i].hash);
     }
@@ -290,7 +295,7 @@ serve_commands(struct dialog *d, const struct peer_frame *f, struct slice body)
             answers_end(&a);
             return SERVE_FULL;
         }
-        if (w->now - s->since > (usec_t)f->deadline_ms * USEC_PER_MSEC) {
+        if (w->now - s->heard > (usec_t)f->deadline_ms * USEC_PER_MSEC) {
             answers_refuse(&a, s->executed, PEER_EXPIRED, 0);
             continue;
         }

@@ -26,6 +26,8 @@ struct serve *serve_new(void);
 /* NULL is fine. */
 void serve_free(struct worker *w, struct serve *s);
 
+/* Some more of the input was read: what is in it waits from now on, see PEER_EXPIRED. */
+void serve_heard(struct serve *s, usec_t now);
 /* Executes the frame at the front of the input, or some more of it. */
 enum serve_end serve_frame(struct dialog *d);
 

@@ -369,6 +369,9 @@ session_rx(struct session *s, size_t n, usec_t now)
     } else {
         input_read(&d->in, w->rx, n);
     }
+    if (d->serve) {
+        serve_heard(d->serve, now);
+    }
     s->rx_room = 0;
     session_run(s, now);
 }

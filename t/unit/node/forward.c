@@ -890,3 +890,54 @@ Test(forward, what_has_waited_too_long_is_dropped)
     free(value);
     end();
 }
+
+/* Nor is a frame that has waited behind another one, or for room. */
+Test(forward, a_frame_that_has_waited_too_long_is_dropped)
+{
+    static char frame[OUTBOX_BLOCK];
+    struct command c = { .op = OP_GET, .last = true };
+    struct peer_frame f = { .type = PEER_COMMANDS, .count = 1, .deadline_ms = 100 };
+    struct drive_node *n = &m.node[1];
+    unsigned kinds[4] = { 0 };
+    size_t at = 0, len;
+    struct session *s;
+    char *value = malloc(65536);
+
+    begin(NULL);
+    len = (size_t)sprintf(value, "set %s 0 0 40000\r\n", near);
+    memset(value + len, 'v', 40000);
+    memcpy(value + len + 40000, "\r\n", 2);
+    d.got.len = 0;
+    mesh_say(&m, &d, value, len + 40002, DRIVE_ALL);
+    c.key = slice_of(near, strlen(near));
+    f.ring = n->worker->view->ring_digest;
+    for (f.id = 0; f.id < 64; f.id++) {
+        len = peer_write_command(&c, PEER_VALUE_NONE, frame + at + PEER_HEADER);
+        f.body_len = (uint32_t)len;
+        peer_write_header(&f, frame + at);
+        at += PEER_HEADER + len;
+    }
+    s = session_new(n->worker, SESSION_PEER, NULL);
+    memcpy(session_rx_space(s).iov_base, frame, at);
+    session_rx(s, at, n->now);
+    cr_assert(session_park(s));
+    for (unsigned i = 0; session_has_work(s) && session_tx_bytes(s) < (1 << 20); i++) {
+        session_resume(s, n->now); /* nothing leaves */
+        cr_assert(session_park(s));
+        cr_assert(lt(u32, i, 64));
+    }
+    cr_assert(session_has_work(s));
+    n->now += 150 * USEC_PER_MSEC;
+    do {
+        count_answers(s, kinds);
+        session_resume(s, n->now);
+        cr_assert(session_park(s));
+    } while (session_has_work(s));
+    count_answers(s, kinds);
+    cr_expect(eq(u32, kinds[PEER_ANSWER] + kinds[PEER_EXPIRED], 64));
+    cr_expect(lt(u32, kinds[PEER_ANSWER], 30));
+    cr_expect(eq(i64, drive_metric(n, M_CMD_GET), kinds[PEER_ANSWER]));
+    session_free(s);
+    free(value);
+    end();
+}
