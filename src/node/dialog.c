@@ -454,10 +454,10 @@ batch_there(struct dialog *d, struct command *c, const struct worker_mark *mark)
     struct worker *w = d->worker;
     bool loud = remote_is_loud(w, c, mark), last = c->last;
 
+    if (__builtin_expect(d->begun == BEGUN_LINE, 0)) {
+        return remote_line_end(d, c); /* whatever peer_error says by now */
+    }
     if (__builtin_expect(loud, 0)) {
-        if (last && d->begun == BEGUN_LINE) {
-            return remote_line_end(d, c);
-        }
         d->line_failed = d->line_failed && mark->parser.in_keys;
         d->line_loud = true;
         c->last = false;

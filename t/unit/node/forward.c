@@ -413,6 +413,20 @@ Test(forward, nobody_there_is_a_miss_or_an_error)
     end();
 }
 
+/* A line that was begun ends as it began, whatever the setting is by then. */
+Test(forward, what_failures_are_changes_under_way)
+{
+    begin(NULL);
+    says(keyed("set %n 0 0 1\r\nn\r\nset %o 0 0 1\r\no\r\n"), "STORED\r\nSTORED\r\n");
+    cr_assert(eq(int, settings_set(&m.node[0].settings, "peer_error", "error", NULL), ERR_OK));
+    m.held[0][1] = true;
+    says(keyed("get %n %o\r\n"), "");
+    cr_assert(eq(int, settings_set(&m.node[0].settings, "peer_error", "miss", NULL), ERR_OK));
+    m.held[0][1] = false;
+    says("", keyed("VALUE %n 0 1\r\nn\r\nVALUE %o 0 1\r\no\r\nEND\r\n"));
+    end();
+}
+
 Test(forward, silence_ends_in_time)
 {
     begin(NULL);
