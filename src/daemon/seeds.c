@@ -10,6 +10,7 @@
 #include <arpa/nameser.h>
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <resolv.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SEEDS_RETRY_MIN  USEC_PER_SEC /* after a failure; doubles up to the interval */
 
@@ -29,6 +31,7 @@
 struct gathering {
     struct cluster_addr addr[SEEDS_MAX];
     size_t              count;
+    const char         *folder;  /* of files without one; lent */
     uint16_t            port;    /* of entries without one */
     unsigned            failed;  /* entries */
     struct err_detail   why;     /* of the last of them */
@@ -36,6 +39,8 @@ struct gathering {
 
 struct seeds {
     char            *list;
+    char            *folder;   /* where the node was started: a daemon moves to / later.  May be
+                                  NULL */
     uint16_t         port;
     usec_t           interval;
     bool             repeats;  /* there is something that may change */
@@ -187,10 +192,14 @@ static void
 gather_file(struct gathering *g, const char *path)
 {
     struct err_detail why = { "" };
-    char line[512];
-    FILE *in = fopen(path, "re");
+    char line[512], whole[PATH_MAX];
+    bool relative = path[0] != '/' && g->folder != NULL;
+    FILE *in;
     int lines = 0;
 
+    (void)snprintf(whole, sizeof whole, "%s%s%s", relative ? g->folder : "", relative ? "/" : "",
+                   path);
+    in = fopen(whole, "re");
     if (in == NULL) {
         gather_note(g, err_set(&why, ERR_IO, "file:%.150s: %s", path, strerror(errno)), &why);
         return;
@@ -331,6 +340,7 @@ seeds_free(struct seeds *s)
     pthread_cond_destroy(&s->woken);
     pthread_cond_destroy(&s->done);
     pthread_mutex_destroy(&s->lock);
+    free(s->folder);
     free(s->list);
     free(s);
 }
@@ -360,7 +370,7 @@ seeds_main(void *arg)
     rng_init(&rng, (uint64_t)clock_nsec());
     pthread_mutex_lock(&s->lock);
     while (!s->stop) {
-        struct gathering g = { .port = s->port };
+        struct gathering g = { .folder = s->folder, .port = s->port };
         usec_t sleep = s->interval * (usec_t)(80 + rng_below(&rng, 41)) / 100;
 
         s->refresh = false;
@@ -417,6 +427,7 @@ seeds_start(const struct seeds_config *config, struct seeds **ret, struct err_de
     seeds_init(s, config);
     e = list_check(config->list, &s->repeats, d);
     s->list = e ? NULL : strdup(config->list);
+    s->folder = getcwd(NULL, 0);
     if (s->list == NULL) {
         seeds_free(s);
         return e ? e : err_set(d, ERR_NOMEM, "out of memory for the seeds");

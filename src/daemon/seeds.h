@@ -5,7 +5,8 @@
  *
  *     HOST[:PORT]    every address of it; [V6]:PORT
  *     srv:NAME       every address of every target of that SRV record
- *     file:PATH      a file of such entries, one a line; "#" begins a comment
+ *     file:PATH      a file of such entries, one a line; "#" begins a comment.  A relative path is
+ *                    one from where the node was started
  *
  * Names and files are read again every interval (give or take a fifth), sooner after a failure;
  * what failed keeps the addresses it had before.  A list of nothing but addresses is read once.

@@ -293,3 +293,18 @@ Test(place, towards_the_loopback)
     cr_expect(eq(str, text, (char *)"127.0.0.1"));
     cr_expect(zero(u16, a.port));
 }
+
+/* A daemon moves to the root directory: the file is still the one that was named. */
+Test(seeds, a_relative_file_stays_where_it_is)
+{
+    struct seeds *s;
+
+    (void)file_write("127.0.0.1:5\n");
+    cr_assert(zero(int, chdir(folder)));
+    s = begin("file:seeds");
+    cr_assert(zero(int, chdir("/")));
+    cr_expect(eq(str, known(s), (char *)"127.0.0.1:5"));
+    (void)file_write("127.0.0.1:6\n");
+    becomes(s, "127.0.0.1:6");
+    seeds_stop(s);
+}
