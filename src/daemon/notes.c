@@ -10,11 +10,13 @@
 static const char *
 member_name(const struct member_info *m, char out[NAME_MAX_BYTES])
 {
+    char client[CLUSTER_NAME_MAX];
+
     if (m->host[0] == '\0') {
         snprintf(out, NAME_MAX_BYTES, "node %016llx", (unsigned long long)m->id);
     } else {
-        snprintf(out, NAME_MAX_BYTES, "node %s:%u (%016llx)", m->host, m->client_port,
-                 (unsigned long long)m->id);
+        snprintf(out, NAME_MAX_BYTES, "node %s (%016llx)",
+                 cluster_name_print(m->host, m->client_port, client), (unsigned long long)m->id);
     }
     return out;
 }
@@ -110,14 +112,15 @@ ring_log(const struct control *c, const struct control_note *n)
         [RING_NATIVE] = "native", [RING_KETAMA_WEIGHTED] = "ketama-weighted",
         [RING_KETAMA_OAT] = "ketama-oat",
     };
-    char name[NAME_MAX_BYTES], from[NAME_MAX_BYTES];
+    char name[NAME_MAX_BYTES], from[NAME_MAX_BYTES], client[CLUSTER_NAME_MAX];
     const struct ring_op *op = &n->op;
     bool known = op->placement <= RING_KETAMA_OAT;
 
     switch (op->kind) {
     case RING_OP_MEMBER:
-        log_line(LOG_LEVEL_INFO, "ring: node %s:%u (%016llx) has a place, weight %u", op->host,
-                 op->client_port, (unsigned long long)op->node, op->weight);
+        log_line(LOG_LEVEL_INFO, "ring: node %s (%016llx) has a place, weight %u",
+                 cluster_name_print(op->host, op->client_port, client),
+                 (unsigned long long)op->node, op->weight);
         return;
     case RING_OP_REMOVED:
         log_line(op->node == op->proposer ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,

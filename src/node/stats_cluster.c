@@ -89,10 +89,9 @@ emit_number_of_node(struct stats_sink *s, node_id id, const char *name, int64_t 
 static void
 emit_client_of_node(struct stats_sink *s, const struct member_info *m)
 {
-    char text[CLUSTER_HOST_MAX + 16];
+    char text[CLUSTER_NAME_MAX];
 
-    snprintf(text, sizeof text, "%s:%u", m->host, m->client_port);
-    emit_of_node(s, m->id, "client", text);
+    emit_of_node(s, m->id, "client", cluster_name_print(m->host, m->client_port, text));
 }
 
 /* -- stats cluster ----------------------------------------------------------------------------- */

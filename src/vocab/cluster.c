@@ -1,6 +1,15 @@
 #include "vocab/cluster.h"
 
 #include <assert.h>
+#include <stdio.h>
+
+const char *
+cluster_name_print(const char *host, uint16_t client_port, char out[CLUSTER_NAME_MAX])
+{
+    (void)snprintf(out, CLUSTER_NAME_MAX, strchr(host, ':') ? "[%.63s]:%u" : "%.63s:%u", host,
+                   client_port);
+    return out;
+}
 
 #define TLV 3 /* bytes: type, length */
 

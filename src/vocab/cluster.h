@@ -54,6 +54,10 @@ struct member_info {
     char                zone[CLUSTER_ZONE_MAX + 1];
 };
 
+#define CLUSTER_NAME_MAX (CLUSTER_HOST_MAX + 9) /* bytes of "[host]:65535" and its NUL */
+/* Where clients reach a node, as they are told it: "host:port", or "[v6]:port".  Returns out. */
+const char *cluster_name_print(const char *host, uint16_t client_port, char out[CLUSTER_NAME_MAX]);
+
 /* -- the ring ---------------------------------------------------------------------------------- */
 
 enum ring_placement { RING_NATIVE, RING_KETAMA_WEIGHTED, RING_KETAMA_OAT };
