@@ -45,6 +45,8 @@ struct boot {
     struct ev_signal  signal[BOOT_SIGNALS];
     bool              graceful;
     bool              stopping; /* after what has to be done before */
+    bool              runs;     /* the loop is about to, or does */
+    bool              serves;   /* clients are let in */
 };
 
 /* -- while it runs ------------------------------------------------------------------------- */
@@ -139,13 +141,30 @@ boot_on_request(void *arg)
     loop_wake(&((struct boot *)arg)->loop);
 }
 
+/* Says so once both are the case: who waits for the service is not to come too early. */
+static void
+boot_say_ready(struct boot *b)
+{
+    if (b->runs && b->serves) {
+        log_line(LOG_LEVEL_INFO, "node: magpied " MAGPIE_VERSION " serves, %lld threads",
+                 (long long)b->settings->net.threads);
+        systemd_notify("READY=1\nSTATUS=serving");
+    }
+}
+
+static void
+boot_serve(struct boot *b)
+{
+    door_start(&b->door, b->workers);
+    b->serves = true;
+    boot_say_ready(b);
+}
+
 /* The node has its place in the cluster. */
 static void
 boot_on_up(void *arg)
 {
-    struct boot *b = arg;
-
-    door_start(&b->door, b->workers);
+    boot_serve(arg);
 }
 
 static void
@@ -340,7 +359,7 @@ boot_start(struct boot *b)
     if (b->gossip != NULL) {
         gossip_start(b->gossip, b->workers); /* opens the door when others were asked */
     } else {
-        door_start(&b->door, b->workers);
+        boot_serve(b);
     }
     return 0;
 }
@@ -392,9 +411,8 @@ boot_run(struct settings *settings)
     }
     if (code == 0) {
         process_ready(b.ready, settings->admin.verbosity == 0, !settings->process.core_dumps);
-        log_line(LOG_LEVEL_INFO, "node: magpied " MAGPIE_VERSION " serves, %lld threads",
-                 (long long)settings->net.threads);
-        systemd_notify("READY=1\nSTATUS=serving");
+        b.runs = true;
+        boot_say_ready(&b);
         loop_run(&b.loop);
         systemd_notify("STOPPING=1");
     }
