@@ -55,8 +55,10 @@ struct gossip {
     uint64_t            swept; /* ring_number that control was told of last */
     struct old_view    *views; /* the newest, which workers use, first */
     bool                is_up, leaves;
+    bool                is_alone; /* said so, and nobody has come since */
     usec_t              refresh_next; /* of seeds */
-    usec_t              odd_next, fail_next, double_next; /* lines of the log */
+    /* Lines of the log; who is not reached does not keep out who answers and is wrong. */
+    usec_t              odd_next, fail_next, wrong_next, double_next;
     /* What workers know of the others. */
     pthread_mutex_t     lock;
     struct evidence     evidence[GOSSIP_EVIDENCE_MAX];
@@ -138,6 +140,24 @@ view_publish(struct gossip *g, struct view *v)
     views_sweep(g);
 }
 
+/* Who should have found others may be half of a cluster: that must not be silent. */
+static void
+alone_log(struct gossip *g)
+{
+    bool was = g->is_alone;
+
+    g->is_alone = g->is_up && g->settings->cluster.join[0] != '\0' &&
+                  control_alive(g->control) <= 1;
+    if (g->is_alone && !was) {
+        log_line(LOG_LEVEL_WARNING,
+                 "cluster: no other member was found by \"%.100s\" (join), this node serves "
+                 "alone; it goes on looking", g->settings->cluster.join);
+    } else if (was && !g->is_alone) {
+        log_line(LOG_LEVEL_WARNING, "cluster: this node is not alone any more, %zu members",
+                 control_alive(g->control));
+    }
+}
+
 /* -- what control wants ------------------------------------------------------------------------ */
 
 static void
@@ -180,6 +200,9 @@ gossip_do(struct gossip *g, const struct control_out *out)
     if (!g->is_up && control_phase(g->control) == PHASE_UP) {
         g->is_up = true;
         g->config.up(g->config.arg);
+        alone_log(g);
+    } else if (g->is_alone) {
+        alone_log(g);
     }
 }
 
@@ -345,6 +368,7 @@ static void
 gossip_on_ended(void *arg, const struct talks_result *r)
 {
     struct gossip *g = arg;
+    bool failed = r->end == TALKS_FAILED;
     char place[PLACE_TEXT_MAX];
     struct control_out out;
 
@@ -365,8 +389,8 @@ gossip_on_ended(void *arg, const struct talks_result *r)
         return;
     }
     metric_add(&g->config.node->shared, M_CLUSTER_SYNC_FAILS, 1);
-    if (log_is_due(g, &g->fail_next)) {
-        log_line(r->end == TALKS_FAILED ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+    if (log_is_due(g, failed ? &g->fail_next : &g->wrong_next)) {
+        log_line(failed ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
                  "cluster: %s cannot be asked: %s; it is tried again", place_print(&r->addr, place),
                  failure_text(r));
     }
