@@ -458,6 +458,7 @@ packet_step(struct swim *s, const struct swim_event *ev)
             }
             break;
         case GOSSIP_RING:
+        case GOSSIP_DIGEST:
             break;
         }
     }

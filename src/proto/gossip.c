@@ -252,6 +252,10 @@ gossip_write(const struct gossip_message *m, char *out, size_t size)
     case GOSSIP_RING:
         p = put_op(p, &m->op);
         break;
+    case GOSSIP_DIGEST:
+        p = put(p, m->digest, 8);
+        p = put(p, m->ring_digest, 8);
+        break;
     }
     assert(p == out + n);
     return n;
@@ -350,6 +354,10 @@ body_read(struct input *in, struct gossip_message *m, struct member_info *info)
     case GOSSIP_RING:
         get_op(in, &m->op);
         break;
+    case GOSSIP_DIGEST:
+        m->digest = get(in, 8);
+        m->ring_digest = get(in, 8);
+        break;
     }
 }
 
@@ -366,7 +374,7 @@ gossip_next(struct gossip_reader *r, struct gossip_message *ret)
             return GOSSIP_MALFORMED; /* gossip_open() refused it, and it was read all the same */
         }
         r->rest = slice_from(in.rest, (size_t)len);
-        if (type < GOSSIP_PING || type > GOSSIP_RING) {
+        if (type < GOSSIP_PING || type > GOSSIP_DIGEST) {
             continue;
         }
         in.rest.len = (size_t)len;

@@ -1,5 +1,5 @@
 /*
- * gossip.h - gossip between nodes as bytes: datagrams, and the whole state that push/pull carries.
+ * gossip.h - gossip between nodes as bytes: datagrams, and the states that push/pull carries.
  *
  * A datagram: a header {magic, version, flags, label (16 bits of the hash of the cluster's name),
  * sender (8), nonce (8), sequence (8)}, then TLVs {type u8, length u16, bytes}, little-endian.  A
@@ -7,7 +7,8 @@
  * refused.  Fields behind those that are known are skipped as well, so that a message may grow.
  * One flag says that what follows the header is encrypted; it is refused until that exists.
  *
- * A whole state is the same header and any number of TLVs.
+ * A state is the same header and any number of TLVs, of which the first is a digest: of all that
+ * its sender holds if it is whole, or nothing but that digest.
  *
  * Names (host, zone) are printable ASCII without blanks and "|", or the packet is malformed: they
  * may be printed as they are.

@@ -48,6 +48,8 @@ gossip_size(const struct gossip_message *m)
     case GOSSIP_RING:
         return TLV + 1 + 8 + 8 + 8 + 2 + 2 + 1 + 1 + 1 + strlen(m->op.host) + 1 +
                strlen(m->op.zone);
+    case GOSSIP_DIGEST:
+        return TLV + 8 + 8;
     }
     assert(!"a kind of message");
     return 0;

@@ -97,6 +97,7 @@ enum gossip_kind {
     GOSSIP_SUSPECT,  /* id, incarnation; from: who says so */
     GOSSIP_DEAD,     /* likewise; from == id: it left */
     GOSSIP_RING,     /* op */
+    GOSSIP_DIGEST,   /* digest, ring_digest: what the sender of a state holds, in short */
 };
 
 struct gossip_message {
@@ -109,6 +110,8 @@ struct gossip_message {
     enum member_state         state; /* of ALIVE in a whole state: what the sender holds of it */
     const struct member_info *info;  /* lent as the packet says */
     struct ring_op            op;
+    uint64_t                  digest;      /* of the members */
+    uint64_t                  ring_digest; /* of the facts about the ring */
 };
 
 #define GOSSIP_PACKET_MAX 1232 /* bytes of a datagram: fits every path of IPv6, in tunnels too */

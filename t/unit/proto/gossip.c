@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KINDS 12 /* messages that messages_make() makes */
+#define KINDS 13 /* messages that messages_make() makes */
 
 static const struct member_info full = {
     .id = UINT64_C(0x1122334455667788),
@@ -71,6 +71,8 @@ messages_make(struct gossip_message m[KINDS], struct member_info *plain,
         .op = { .kind = RING_OP_PLACEMENT, .placement = RING_KETAMA_OAT,
                 .replicas = CLUSTER_OWNERS_MAX },
     };
+    m[n++] = (struct gossip_message){ .kind = GOSSIP_DIGEST, .digest = UINT64_MAX - 1,
+                                      .ring_digest = 0x0102030405060708 };
     cr_assert(n == KINDS);
 }
 
@@ -125,6 +127,8 @@ check_message(const struct gossip_message *a, const struct gossip_message *b)
         cr_expect(a->info == NULL && b->info == NULL);
     }
     check_op(&a->op, &b->op);
+    cr_expect(eq(u64, a->digest, b->digest));
+    cr_expect(eq(u64, a->ring_digest, b->ring_digest));
 }
 
 /* -- packets ----------------------------------------------------------------------------------- */
@@ -319,7 +323,7 @@ Test(gossip, what_is_not_known_is_skipped)
         size_t n = gossip_write(&m[i], body, sizeof body);
 
         packet_tlv(&p, (int)m[i].kind, body + 3, n - 3 + 5); /* five bytes more than we know */
-        packet_tlv(&p, GOSSIP_RING + 1, body, 40);
+        packet_tlv(&p, GOSSIP_DIGEST + 1, body, 40);
     }
     cr_assert(eq(int, gossip_open(&r, slice_of(p.bytes, p.len), header.label), GOSSIP_OK));
     for (size_t i = 0; i < KINDS; i++) {
