@@ -291,19 +291,19 @@ gossip_on_data(void *arg, int fd, const struct cluster_addr *from, const struct 
 }
 
 static void
-gossip_on_synced(void *arg, const struct cluster_addr *from, struct slice bytes)
+gossip_on_synced(void *arg, bool calls, const struct cluster_addr *from, struct slice bytes)
 {
     struct gossip *g = arg;
     struct control_out out;
 
-    control_synced(g->control, from, bytes, g->config.loop->now, &out);
+    control_synced(g->control, calls, from, bytes, g->config.loop->now, &out);
     gossip_do(g, &out);
 }
 
 static bool
-gossip_on_state(void *arg, struct buf *out)
+gossip_on_state(void *arg, bool calls, const struct cluster_addr *to, struct buf *out)
 {
-    return control_state(((struct gossip *)arg)->control, out);
+    return control_state(((struct gossip *)arg)->control, calls, to, out);
 }
 
 /* Somebody else has our id. */

@@ -10,7 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define LENGTH_BYTES 4u            /* in front of a whole state */
+#define LENGTH_BYTES 4u            /* in front of a state */
 #define READ_BYTES   (64u << 10)
 #define READS_MAX    8             /* in one turn */
 #define EVENTS_MAX   64            /* likewise, of all conversations */
@@ -142,7 +142,7 @@ talk_greet(struct talk *k, enum peer_verdict verdict)
     return true;
 }
 
-/* Our whole state behind its length. */
+/* Our state behind its length. */
 static bool
 talk_add_state(struct talk *k)
 {
@@ -150,7 +150,7 @@ talk_add_state(struct talk *k)
     uint32_t len;
 
     if (!buf_add(&k->out, "\0\0\0\0", LENGTH_BYTES) ||
-        !k->all->ops->state(k->all->arg, &k->out)) {
+        !k->all->ops->state(k->all->arg, k->calls, &k->addr, &k->out)) {
         return false;
     }
     len = (uint32_t)(k->out.len - at - LENGTH_BYTES);
@@ -271,7 +271,9 @@ talk_receive(struct talk *k)
     if (state.len == 0) {
         return true;
     }
-    t->ops->synced(t->arg, &k->addr, state);
+    /* What follows from it may be another call to the same place. */
+    k->step = k->calls ? TALK_PARTING : k->step;
+    t->ops->synced(t->arg, k->calls, &k->addr, state);
     if (k->calls) {
         talk_end(k, TALKS_DONE, 0);
         return false;
@@ -511,7 +513,8 @@ static bool
 talks_has(const struct talks *t, enum peer_purpose purpose, const struct cluster_addr *to)
 {
     for (const struct talk *k = t->first; k != NULL; k = k->next) {
-        if (k->calls && k->purpose == purpose && memcmp(&k->addr, to, sizeof *to) == 0) {
+        if (k->calls && k->step != TALK_PARTING && k->purpose == purpose &&
+            memcmp(&k->addr, to, sizeof *to) == 0) {
             return true;
         }
     }

@@ -1,7 +1,7 @@
 /*
- * talks.h - the short TCP conversations of the cluster port: greetings, whole states, probes.
+ * talks.h - the short TCP conversations of the cluster port: greetings, states, probes.
  *
- * Whoever calls says first what for (proto/peer.h).  A probe is over with the answer, a whole state
+ * Whoever calls says first what for (proto/peer.h).  A probe is over with the answer, push/pull
  * when both sides have sent theirs, and a data link is handed to our workers behind the greeting.
  * Every conversation has a time-out, and there are at most TALKS_MAX of each direction.
  *
@@ -45,10 +45,10 @@ struct talks_result {
 struct talks_ops {
     /* Another wants a data link: takes fd, which is connected, non-blocking, and greeted. */
     void (*data)(void *arg, int fd, const struct cluster_addr *from, const struct peer_hello *h);
-    /* Another's whole state came from there. */
-    void (*synced)(void *arg, const struct cluster_addr *from, struct slice bytes);
-    /* Appends our whole state; false: no memory. */
-    bool (*state)(void *arg, struct buf *out);
+    /* Another's state came from there; calls: it answers one of ours. */
+    void (*synced)(void *arg, bool calls, const struct cluster_addr *from, struct slice bytes);
+    /* Appends our state; calls: we called there, else what was asked was the last that came. */
+    bool (*state)(void *arg, bool calls, const struct cluster_addr *to, struct buf *out);
     /* Something that is no greeting, or of a stranger or of our double, came in. */
     void (*odd)(void *arg, const struct cluster_addr *from, const struct peer_hello *h,
                 enum peer_verdict verdict);
@@ -62,7 +62,7 @@ struct talks {
     const struct talks_ops *ops;  /* kept */
     void                   *arg;  /* kept */
     struct peer_hello       self; /* what we say of ourselves */
-    usec_t                  patience; /* for an answer; a whole state may take five times as long */
+    usec_t                  patience; /* for an answer; a state may take five times as long */
     struct talk            *first;
     unsigned                in, out; /* how many */
     int                     epoll;   /* -1: not open */

@@ -428,6 +428,14 @@ packet_read(struct control *c, struct gossip_reader *r, size_t max)
     return result == GOSSIP_END;
 }
 
+/* Of the packet that was read, which has messages. */
+static enum gossip_kind
+first_kind(const struct control *c)
+{
+    assert(c->message.count > 0);
+    return ((const struct gossip_message *)c->message.items)->kind;
+}
+
 /* True if it tells of an earlier run of another node with our id, which is there still. */
 static bool
 self_is_taken(const struct control *c, const struct gossip_message *m)
@@ -439,7 +447,7 @@ self_is_taken(const struct control *c, const struct gossip_message *m)
 
 /* Merges the facts, and leaves in c->message what is for swim. */
 static void
-packet_sort(struct control *c, bool whole, usec_t now)
+packet_sort(struct control *c, bool state, usec_t now)
 {
     struct gossip_message *m = c->message.items;
     struct member_info *info = c->info.items;
@@ -448,13 +456,15 @@ packet_sort(struct control *c, bool whole, usec_t now)
     for (size_t i = 0; i < c->message.count; i++) {
         if (m[i].kind == GOSSIP_RING) {
             control_ring_learn(c, &m[i].op, now);
+        } else if (state && m[i].kind == GOSSIP_DIGEST) {
+            control_sync_digest(c, &m[i]);
         } else if (m[i].kind == GOSSIP_ALIVE) {
             m[i].info = info++;
             if (self_is_taken(c, &m[i])) {
                 control_ring_taken(c, now);
             }
             m[kept++] = m[i];
-        } else if (!whole || m[i].kind == GOSSIP_SUSPECT || m[i].kind == GOSSIP_DEAD) {
+        } else if (!state || m[i].kind == GOSSIP_SUSPECT || m[i].kind == GOSSIP_DEAD) {
             /* A state has accusations too, of incarnations that its sender cannot describe. */
             m[kept++] = m[i];
         }
@@ -462,31 +472,33 @@ packet_sort(struct control *c, bool whole, usec_t now)
     c->message.count = kept;
 }
 
-static void
+/* False: it was not for us. */
+static bool
 packet_take(struct control *c, enum swim_event_kind kind, const struct cluster_addr *from,
             struct slice bytes, usec_t now)
 {
-    bool whole = kind == SWIM_STATE;
+    bool state = kind == SWIM_STATE;
     struct gossip_reader r;
     struct swim_event ev = { .kind = kind, .addr = *from };
 
     if (!packet_open(c, &r, bytes, from, now)) {
-        return;
+        return false;
     }
-    if (!packet_read(c, &r, whole ? 2 * CLUSTER_MEMBERS_MAX + 2 : GOSSIP_PACKET_MAX)) {
+    if (!packet_read(c, &r, state ? 2 * CLUSTER_MEMBERS_MAX + 3 : GOSSIP_PACKET_MAX)) {
         metric_add(c->metrics, M_GOSSIP_BAD, 1);
         note_limited(c, CONTROL_BAD, from, &c->bad_next, now);
-        return;
+        return false;
     }
-    packet_sort(c, whole, now);
-    if (whole) {
+    if (state && !(c->message.count == 1 && first_kind(c) == GOSSIP_DIGEST)) {
         metric_add(c->metrics, M_CLUSTER_SYNCS, 1);
         c->joined = true;
     }
+    packet_sort(c, state, now);
     ev.from = r.header.from;
     ev.message = c->message.items;
     ev.count = c->message.count;
     control_feed(c, &ev, now);
+    return true;
 }
 
 /* -- what the driver calls --------------------------------------------------------------------- */
@@ -518,58 +530,16 @@ control_datagram(struct control *c, const struct cluster_addr *from, struct slic
 }
 
 void
-control_synced(struct control *c, const struct cluster_addr *from, struct slice bytes, usec_t now,
-               struct control_out *out)
+control_synced(struct control *c, bool calls, const struct cluster_addr *from, struct slice bytes,
+               usec_t now, struct control_out *out)
 {
     assert(from);
     control_begin(c);
-    packet_take(c, SWIM_STATE, from, bytes, now);
+    control_sync_begin(c);
+    if (packet_take(c, SWIM_STATE, from, bytes, now) && calls) {
+        control_sync_answered(c, from);
+    }
     control_finish(c, now, out);
-}
-
-/* Appends one message; false: no memory. */
-static bool
-state_add(const struct gossip_message *m, struct buf *out)
-{
-    size_t size = gossip_size(m);
-
-    if (!buf_reserve(out, size)) {
-        return false;
-    }
-    size = gossip_write(m, out->ptr + out->len, out->cap - out->len);
-    assert(size > 0);
-    out->len += size;
-    return true;
-}
-
-bool
-control_state(struct control *c, struct buf *out)
-{
-    struct gossip_header h = {
-        .label = c->label,
-        .version = GOSSIP_FORMAT,
-        .from = c->self.id,
-        .nonce = c->self.nonce,
-        .sequence = ++c->sequence,
-    };
-    struct gossip_message m;
-
-    if (!buf_reserve(out, GOSSIP_OVERHEAD)) {
-        return false;
-    }
-    out->len += gossip_write_header(&h, out->ptr + out->len, out->cap - out->len);
-    for (size_t i = 0; swim_state_at(c->swim, i, &m); i++) {
-        if (!state_add(&m, out)) {
-            return false;
-        }
-    }
-    for (size_t i = 0; i < ring_ops_count(c->ops); i++) {
-        m = (struct gossip_message){ .kind = GOSSIP_RING, .op = *ring_ops_at(c->ops, i) };
-        if (!state_add(&m, out)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 void

@@ -58,7 +58,7 @@ struct control_datagram {
 struct control_out {
     const struct control_datagram *send;
     size_t                         send_count;
-    const struct cluster_addr     *sync; /* push/pull with these: control_state(), then
+    const struct cluster_addr     *sync; /* call these for push/pull: control_state(), then
                                             control_synced() with what comes back */
     size_t                         sync_count;
     const struct swim_tcp         *tcp;  /* probe these by TCP: control_tcp_ack() */
@@ -72,11 +72,19 @@ struct control_out {
 void control_tick(struct control *c, usec_t now, struct control_out *out);
 void control_datagram(struct control *c, const struct cluster_addr *from, struct slice bytes,
                       usec_t now, struct control_out *out);
-/* Appends the whole state, as it is to be sent in push/pull.  False: no memory. */
-MUST_CHECK bool control_state(struct control *c, struct buf *out);
-/* Another's whole state came, as request or as answer. */
-void control_synced(struct control *c, const struct cluster_addr *from, struct slice bytes,
-                    usec_t now, struct control_out *out);
+/*
+ * Push/pull.  Who calls sends a state and is answered with one; calls: it is this node who does.
+ * Mostly both are a digest alone: of the same.  If not, the answer is whole, and a caller who then
+ * still holds something else calls again, once, with all that it holds.
+ *
+ * control_state() appends a state for `to`; an answer comes right behind the control_synced() with
+ * what was asked, so that it has what that changed.  False: no memory.
+ */
+MUST_CHECK bool control_state(struct control *c, bool calls, const struct cluster_addr *to,
+                              struct buf *out);
+/* Another's state came: the answer, if this node called. */
+void control_synced(struct control *c, bool calls, const struct cluster_addr *from,
+                    struct slice bytes, usec_t now, struct control_out *out);
 void control_tcp_ack(struct control *c, node_id id, usec_t now, struct control_out *out);
 /* A data link heard of a member, or gave it up (its breaker opened). */
 void control_heard(struct control *c, node_id id, usec_t now, struct control_out *out);

@@ -1,8 +1,8 @@
 /*
- * control_impl.h - what the two files of control share: its state, and the lists it keeps.
+ * control_impl.h - what the three files of control share: its state, and the lists it keeps.
  *
  * control.c has the packets, the views and what the driver calls; control_ring.c has what this node
- * decides about the ring.
+ * decides about the ring; control_sync.c has what is said in push/pull.
  */
 #pragma once
 #include "base/rng.h"
@@ -16,6 +16,8 @@ struct control_list {
     void  *items;
     size_t count, cap;
 };
+
+#define CONTROL_ASKED_MAX 16 /* calls under way that are remembered; others are not made again */
 
 struct control {
     const struct settings *settings;
@@ -31,6 +33,7 @@ struct control {
     bool                   doubts;
     usec_t                 join_until;
     usec_t                 taken_until; /* another node that is alive has our id, as of late */
+    bool                   taken;       /* that is not over */
     /* The ring. */
     uint64_t digest; /* of all facts */
     usec_t ring_changed_at, tell_next, resync_next, forget_next, defend_next;
@@ -56,6 +59,12 @@ struct control {
     struct control_list note;   /* struct control_note */
     usec_t      wake_at;   /* of what is not swim's */
     usec_t      swim_wake;
+    /* Push/pull. */
+    struct cluster_addr asked[CONTROL_ASKED_MAX]; /* called with a digest alone; port 0: none */
+    unsigned            asked_next;  /* to be overwritten */
+    struct cluster_addr tell;        /* to be told all with the next call; port 0: none */
+    bool                digest_came; /* with the state that came last, and is not answered yet */
+    uint64_t            their_digest, their_ring_digest;
     /* Of the packet in work. */
     struct control_list message; /* struct gossip_message */
     struct control_list info;    /* struct member_info */
@@ -84,6 +93,15 @@ void control_ring_taken(struct control *c, usec_t now);
 /* All that is due: joins, keeps the own place, forgets, agrees with others. */
 void control_ring_step(struct control *c, usec_t now);
 void control_ring_init(struct control *c, usec_t now);
+
+/* -- control_sync.c ---------------------------------------------------------------------------- */
+
+/* A state begins to be read, or was answered. */
+void control_sync_begin(struct control *c);
+/* Its sender's digest. */
+void control_sync_digest(struct control *c, const struct gossip_message *m);
+/* What was read is merged, and is what they answered: calls again if they lack something. */
+void control_sync_answered(struct control *c, const struct cluster_addr *from);
 
 /* True if the driver calls so late that this node must have been stopped. */
 static inline bool

@@ -407,6 +407,7 @@ resync_step(struct control *c, usec_t now)
 void
 control_ring_step(struct control *c, usec_t now)
 {
+    c->taken = now < c->taken_until;
     join_step(c, now);
     if (c->self.phase == PHASE_UP && !c->leaving) {
         self_place(c, now);

@@ -36,7 +36,7 @@
 
 enum peer_purpose {
     PEER_DATA = 1, /* frames of commands follow, for as long as the connection lives */
-    PEER_SYNC,     /* push/pull: u32 length and a whole state from the caller, then from the other;
+    PEER_SYNC,     /* push/pull: u32 length and a state from the caller, then from the other;
                       then it is over */
     PEER_PROBE,    /* nothing: the answer to the greeting is all */
 };

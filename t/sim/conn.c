@@ -360,14 +360,15 @@ hello_send(struct conn *c, enum peer_purpose purpose, enum peer_verdict verdict)
     world_need(buf_add(&c->out, bytes, sizeof bytes));
 }
 
-/* Appends the whole state with its length. */
+/* Appends a state with its length. */
 static void
 state_send(struct conn *c)
 {
     struct buf state = { 0 };
+    struct cluster_addr to = site_addr(c->site);
     uint8_t n[4];
 
-    world_need(control_state(c->host->control, &state));
+    world_need(control_state(c->host->control, c->kind == CONN_SYNC_CALL, &to, &state));
     for (int i = 0; i < 4; i++) {
         n[i] = (uint8_t)(state.len >> (8 * i));
     }
@@ -375,7 +376,7 @@ state_send(struct conn *c)
     buf_free(&state);
 }
 
-/* Reads a whole state.  False: not yet, or gone. */
+/* Reads a state.  False: not yet, or gone. */
 static bool
 state_read(struct conn *c)
 {
@@ -395,7 +396,8 @@ state_read(struct conn *c)
     if (!conn_gather(c, 4 + n)) {
         return false;
     }
-    control_synced(c->host->control, &from, slice_of(c->in.ptr + 4, n), host_now(c->host), &out);
+    control_synced(c->host->control, c->kind == CONN_SYNC_CALL, &from,
+                   slice_of(c->in.ptr + 4, n), host_now(c->host), &out);
     host_obey(c->host, &out);
     return true;
 }

@@ -32,6 +32,8 @@ struct side {
     int                 data_fd;
     struct peer_hello   data_hello;
     unsigned            synced, odd, ended;
+    bool                synced_calls, state_calls;
+    unsigned            again; /* what came makes it call so often */
     size_t              synced_len;
     char                synced_letter;
     enum peer_verdict   odd_verdict;
@@ -55,24 +57,31 @@ on_data(void *arg, int fd, const struct cluster_addr *from, const struct peer_he
 }
 
 static void
-on_synced(void *arg, const struct cluster_addr *from, struct slice bytes)
+on_synced(void *arg, bool calls, const struct cluster_addr *from, struct slice bytes)
 {
     struct side *s = arg;
 
     cr_assert(place_is_loopback(from));
     s->synced++;
+    s->synced_calls = calls;
     s->synced_len = bytes.len;
     s->synced_letter = bytes.ptr[0];
     for (size_t i = 0; i < bytes.len; i++) {
         cr_assert(eq(chr, bytes.ptr[i], bytes.ptr[0]));
     }
+    if (s->again > 0) {
+        s->again--;
+        talks_call(&s->talks, PEER_SYNC, from, 0);
+    }
 }
 
 static bool
-on_state(void *arg, struct buf *out)
+on_state(void *arg, bool calls, const struct cluster_addr *to, struct buf *out)
 {
     struct side *s = arg;
 
+    cr_assert(place_is_loopback(to));
+    s->state_calls = calls;
     if (!buf_reserve(out, s->state_len)) {
         return false;
     }
@@ -238,7 +247,20 @@ Test(talks, states_are_exchanged)
         cr_expect(eq(sz, b.synced_len, a.state_len));
         cr_expect(eq(chr, a.synced_letter, 'b'));
         cr_expect(eq(chr, b.synced_letter, 'a'));
+        cr_expect(a.synced_calls && a.state_calls);
+        cr_expect(zero(int, b.synced_calls || b.state_calls));
     }
+}
+
+/* An answer may lead to a call to the same place at once. */
+Test(talks, again_at_once)
+{
+    a.again = 2;
+    talks_call(&a.talks, PEER_SYNC, &b.addr, 0);
+    until(&a.ended, 3);
+    cr_expect(eq(int, a.result.end, TALKS_DONE));
+    cr_expect(eq(uint, a.synced, 3));
+    cr_expect(eq(uint, b.synced, 3));
 }
 
 /* One of a kind to one place: who is slow is not asked ever more. */

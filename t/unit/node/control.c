@@ -17,6 +17,7 @@
 #define NODES 6
 #define MSEC  USEC_PER_MSEC
 #define SEC   USEC_PER_SEC
+#define DIGEST_LEN (GOSSIP_HEADER + 3 + 16) /* bytes of a state that is no more than that */
 #define START (1750000000 * SEC)
 
 /* -- a world ----------------------------------------------------------------------------------- */
@@ -49,6 +50,7 @@ static struct world {
     struct rng     rng;
     struct one     node[NODES];
     bool           cut[NODES][NODES]; /* nothing comes through */
+    unsigned       states, whole_states; /* that were sent in push/pull */
     bool           no_facts;          /* datagrams with facts about the ring are lost */
     struct flight *flights;           /* in the order of their time */
 } world;
@@ -107,6 +109,10 @@ fly(enum flight_kind kind, int from, int to, struct slice bytes)
     f = calloc(1, sizeof *f);
     cr_assert(f != NULL);
     *f = (struct flight){ .kind = kind, .from = from, .to = to };
+    if (kind == STATE_ASKED || kind == STATE_ANSWERED) {
+        world.states++;
+        world.whole_states += bytes.len > DIGEST_LEN;
+    }
     f->at = world.now + (kind == DATAGRAM ? MSEC / 2 : MSEC);
     cr_assert(buf_add(&f->bytes, bytes.ptr, bytes.len));
     while (*at && (*at)->at <= f->at) {
@@ -116,11 +122,22 @@ fly(enum flight_kind kind, int from, int to, struct slice bytes)
     *at = f;
 }
 
+/* What a node says to another when it calls, or in answer to what came last. */
+static struct slice
+said_by(int i, bool calls, int to, struct buf *b)
+{
+    struct cluster_addr addr = addr_of(to);
+
+    b->len = 0;
+    cr_assert(control_state(world.node[i].control, calls, &addr, b));
+    return slice_of(b->ptr, b->len);
+}
+
+/* The whole state of a node who is not asked by anybody. */
 static struct slice
 state_of(int i, struct buf *b)
 {
-    cr_assert(control_state(world.node[i].control, b));
-    return slice_of(b->ptr, b->len);
+    return said_by(i, false, i, b);
 }
 
 static void
@@ -157,9 +174,12 @@ obey(int i, const struct control_out *out)
         struct buf b = { 0 };
 
         memcpy(to, out->sync, count * sizeof *to);
-        state_of(i, &b);
         for (size_t k = 0; k < count; k++) {
-            fly(STATE_ASKED, i, node_at(&to[k]), slice_of(b.ptr, b.len));
+            int whom = node_at(&to[k]);
+
+            if (whom >= 0) {
+                fly(STATE_ASKED, i, whom, said_by(i, true, whom, &b));
+            }
         }
         buf_free(&b);
     }
@@ -183,7 +203,7 @@ arrive(struct flight *f)
         break;
     case STATE_ASKED:
     case STATE_ANSWERED:
-        control_synced(n->control, &from, bytes, world.now, &out);
+        control_synced(n->control, f->kind == STATE_ANSWERED, &from, bytes, world.now, &out);
         break;
     case PROBE:
         fly(PROBE_ANSWERED, f->to, f->from, SLICE(""));
@@ -194,7 +214,7 @@ arrive(struct flight *f)
     }
     obey(f->to, &out);
     if (f->kind == STATE_ASKED) {
-        fly(STATE_ANSWERED, f->to, f->from, state_of(f->to, &b));
+        fly(STATE_ANSWERED, f->to, f->from, said_by(f->to, false, f->from, &b));
         buf_free(&b);
     }
 }
@@ -816,6 +836,198 @@ Test(control, a_clock_of_another_century)
     cr_expect(eq(int, world.node[1].view->placement, RING_NATIVE));
 }
 
+/* -- push/pull --------------------------------------------------------------------------------- */
+
+/* A node hears a state, and does nothing of what it wants; true if it wants to call the other. */
+static bool
+hears(int i, bool calls, int from, struct slice bytes)
+{
+    struct one *n = &world.node[i];
+    struct cluster_addr addr = addr_of(from);
+    struct control_out out;
+    bool again = false;
+
+    control_synced(n->control, calls, &addr, bytes, world.now, &out);
+    for (size_t k = 0; k < out.sync_count; k++) {
+        again |= node_at(&out.sync[k]) == from;
+    }
+    if (out.view) {
+        view_free(n->view);
+        n->view = out.view;
+    }
+    return again;
+}
+
+/* A fact that nobody else hears of. */
+static void
+whisper(int i, node_id about)
+{
+    struct one *n = &world.node[i];
+    struct gossip_message m = { .kind = GOSSIP_RING };
+    struct gossip_header h = { .label = gossip_label("magpie"), .version = GOSSIP_FORMAT,
+                               .from = id_of(5), .nonce = 1, .sequence = 1 };
+    struct cluster_addr from = addr_of(5);
+    struct control_out out;
+    char packet[GOSSIP_PACKET_MAX];
+    size_t len = gossip_write_header(&h, packet, sizeof packet);
+
+    m.op = (struct ring_op){ .kind = RING_OP_MEMBER, .node = about, .stamp = world.now,
+                             .proposer = 77, .client_port = 1, .weight = 1, .host = "ghost" };
+    len += gossip_write(&m, packet + len, sizeof packet - len);
+    control_datagram(n->control, &from, slice_of(packet, len), world.now, &out);
+    if (out.view) {
+        view_free(n->view);
+        n->view = out.view;
+    }
+}
+
+/* A state that says of what its sender holds that it is so and so. */
+static struct slice
+claim(int from, uint64_t digest, char packet[DIGEST_LEN])
+{
+    struct gossip_message m = { .kind = GOSSIP_DIGEST, .digest = digest, .ring_digest = 1 };
+    struct gossip_header h = { .label = gossip_label("magpie"), .version = GOSSIP_FORMAT,
+                               .from = id_of(from), .nonce = 1, .sequence = 1 };
+    size_t len = gossip_write_header(&h, packet, DIGEST_LEN);
+
+    len += gossip_write(&m, packet + len, DIGEST_LEN - len);
+    cr_assert(eq(sz, len, DIGEST_LEN));
+    return slice_of(packet, len);
+}
+
+Test(control, who_holds_the_same_says_little)
+{
+    struct buf b = { 0 };
+    int64_t syncs;
+
+    cluster(3);
+    pass(20 * SEC);
+    syncs = metric_get(&world.node[1].metrics, M_CLUSTER_SYNCS);
+    cr_expect(eq(sz, said_by(0, true, 1, &b).len, DIGEST_LEN));
+    cr_expect(zero(int, hears(1, false, 0, slice_of(b.ptr, b.len))));
+    cr_expect(eq(i64, metric_get(&world.node[1].metrics, M_CLUSTER_SYNCS), syncs));
+    cr_expect(eq(sz, said_by(1, false, 0, &b).len, DIGEST_LEN));
+    cr_expect(zero(int, hears(0, true, 1, slice_of(b.ptr, b.len))));
+    /* Only what was asked is answered so; whoever asked nothing hears all. */
+    cr_expect(gt(sz, said_by(1, false, 0, &b).len, 3 * DIGEST_LEN));
+    buf_free(&b);
+}
+
+/* So it is for hours: once all have told all, no whole state is sent any more. */
+Test(control, no_whole_states_when_idle)
+{
+    unsigned states, whole;
+
+    cluster(5);
+    pass(60 * SEC);
+    states = world.states;
+    whole = world.whole_states;
+    pass(3600 * SEC);
+    cr_expect(eq(uint, world.whole_states, whole));
+    cr_expect(ge(uint, world.states - states, 5 * 2 * 3600 / 15 - 10));
+    agree(5, 5);
+}
+
+/* Who is called holds more: what it answers is all that is needed. */
+Test(control, who_lacks_something_hears_it)
+{
+    struct buf b = { 0 };
+
+    cluster(3);
+    pass(20 * SEC);
+    whisper(1, 70);
+    cr_expect(eq(sz, said_by(0, true, 1, &b).len, DIGEST_LEN));
+    cr_expect(zero(int, hears(1, false, 0, slice_of(b.ptr, b.len))));
+    cr_expect(gt(sz, said_by(1, false, 0, &b).len, 3 * DIGEST_LEN));
+    cr_expect(zero(int, hears(0, true, 1, slice_of(b.ptr, b.len))));
+    pass(SEC);
+    cr_expect(eq(uint, places(0), 4));
+    buf_free(&b);
+}
+
+/* Who calls holds more, or both hold what the other lacks: it calls again and says all. */
+Test(control, who_holds_more_calls_again)
+{
+    for (int both = 0; both < 2; both++) {
+        struct buf b = { 0 };
+
+        cluster(3);
+        pass(20 * SEC);
+        whisper(0, 70);
+        if (both) {
+            whisper(1, 71);
+        }
+        cr_expect(eq(sz, said_by(0, true, 1, &b).len, DIGEST_LEN));
+        cr_expect(zero(int, hears(1, false, 0, slice_of(b.ptr, b.len))));
+        cr_expect(gt(sz, said_by(1, false, 0, &b).len, 3 * DIGEST_LEN));
+        cr_expect(eq(int, hears(0, true, 1, slice_of(b.ptr, b.len)), 1));
+        cr_expect(gt(sz, said_by(0, true, 1, &b).len, 3 * DIGEST_LEN));
+        cr_expect(zero(int, hears(1, false, 0, slice_of(b.ptr, b.len))));
+        cr_expect(eq(sz, said_by(1, false, 0, &b).len, DIGEST_LEN)); /* the same, by now */
+        cr_expect(zero(int, hears(0, true, 1, slice_of(b.ptr, b.len))));
+        pass(SEC);
+        cr_expect(eq(uint, places(0), 4 + (unsigned)both));
+        cr_expect(eq(uint, places(1), 4 + (unsigned)both));
+        buf_free(&b);
+        teardown();
+        setup();
+    }
+}
+
+/* Another that never holds the same, or says so, is called twice and not for ever. */
+Test(control, no_loop_of_calls)
+{
+    char packet[DIGEST_LEN];
+    struct buf b = { 0 };
+
+    cluster(3);
+    pass(20 * SEC);
+    for (int round = 0; round < 100; round++) {
+        uint64_t digest = rng_next(&world.rng);
+
+        cr_assert(zero(int, hears(0, false, 1, claim(1, digest, packet))));
+        cr_assert(zero(int, hears(0, true, 1, claim(1, digest, packet))), "nothing was asked");
+        cr_assert(eq(sz, said_by(0, true, 1, &b).len, DIGEST_LEN));
+        cr_assert(eq(int, hears(0, true, 1, claim(1, digest, packet)), 1));
+        cr_assert(gt(sz, said_by(0, true, 1, &b).len, 3 * DIGEST_LEN));
+        cr_assert(zero(int, hears(0, true, 1, claim(1, digest, packet))), "round %d", round);
+    }
+    /* Calls that come to nothing are forgotten, however many. */
+    for (int round = 0; round < 100; round++) {
+        (void)said_by(0, true, 1 + round % 2, &b);
+    }
+    cr_expect(eq(int, hears(0, true, 1, claim(1, 5, packet)), 1));
+    cr_expect(zero(int, hears(0, true, 1, claim(1, 5, packet))));
+    buf_free(&b);
+}
+
+/* Whoever it does not hold for alive is told all at once, and so is anybody by a newcomer, who
+ * wants to hear all as well. */
+Test(control, newcomers_and_the_lost_say_all)
+{
+    struct gossip_reader r;
+    struct gossip_message m;
+    struct buf b = { 0 };
+
+    cluster(3);
+    pass(20 * SEC);
+    cr_expect(gt(sz, said_by(0, true, 5, &b).len, 3 * DIGEST_LEN));
+    stop(2);
+    pass(10 * SEC);
+    cr_expect(eq(int, state_at(0, 2), MEMBER_DEAD));
+    cr_expect(gt(sz, said_by(0, true, 2, &b).len, 3 * DIGEST_LEN));
+    cr_assert(eq(int, gossip_open(&r, slice_of(b.ptr, b.len), gossip_label("magpie")), GOSSIP_OK));
+    cr_assert(eq(int, gossip_next(&r, &m), GOSSIP_OK));
+    cr_expect(eq(int, m.kind, GOSSIP_DIGEST));
+    start(4);
+    cr_expect(eq(int, control_phase(world.node[4].control), PHASE_JOINING));
+    (void)said_by(4, true, 0, &b);
+    cr_assert(eq(int, gossip_open(&r, slice_of(b.ptr, b.len), gossip_label("magpie")), GOSSIP_OK));
+    cr_assert(eq(int, gossip_next(&r, &m), GOSSIP_OK));
+    cr_expect(eq(int, m.kind, GOSSIP_ALIVE));
+    buf_free(&b);
+}
+
 /* -- strangers --------------------------------------------------------------------------------- */
 
 /* A node of another cluster at a seed's address stays out; a flood makes one line of the log. */
@@ -864,8 +1076,8 @@ Test(control, noise_is_counted)
             control_datagram(world.node[victim].control, &from, slice_of(b.ptr, b.len), world.now,
                              &out);
         } else {
-            control_synced(world.node[victim].control, &from, slice_of(b.ptr, b.len), world.now,
-                           &out);
+            control_synced(world.node[victim].control, round % 8 < 4, &from,
+                           slice_of(b.ptr, b.len), world.now, &out);
         }
         obey(victim, &out);
         buf_free(&b);
@@ -907,7 +1119,7 @@ Test(control, the_own_voice_is_known)
     struct buf b = { 0 };
 
     cluster(2);
-    control_synced(world.node[0].control, &from, state_of(0, &b), world.now, &out);
+    control_synced(world.node[0].control, true, &from, state_of(0, &b), world.now, &out);
     obey(0, &out);
     buf_free(&b);
     cr_expect(zero(uint, world.node[0].changed[SWIM_CONFLICT]));
