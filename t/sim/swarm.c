@@ -17,7 +17,8 @@ static_assert((uint64_t)(ID_FACTOR * ID_INVERSE) == 1, "ids can be turned back")
 #define TICKS_IN_A_ROW  1000
 #define CLOCK_BEHIND    (3600 * USEC_PER_SEC)
 #define GREETING_BYTES  64
-#define STATE_COUNT_MAX CLUSTER_MEMBERS_MAX
+#define STATE_COUNT_MAX (1 + CLUSTER_MEMBERS_MAX) /* messages: a digest, and of all */
+#define STATE_BYTES     (GREETING_BYTES + 4 + GOSSIP_HEADER)
 
 enum event_kind {
     EV_START, EV_LEARN, EV_TIMER, EV_PACKET, EV_FAULT, EV_FAULT_END, EV_CYCLE, EV_GONE, EV_LIE,
@@ -113,9 +114,9 @@ static const char *
 message_name(enum gossip_kind k)
 {
     static const char *const name[] = { "?",     "ping",    "ack",  "nack", "ping-req",
-                                        "alive", "suspect", "dead", "ring" };
+                                        "alive", "suspect", "dead", "ring", "digest" };
 
-    return name[k <= GOSSIP_RING ? k : 0];
+    return name[k <= GOSSIP_DIGEST ? k : 0];
 }
 
 static void __attribute__((format(printf, 2, 3)))
@@ -239,7 +240,8 @@ packet_new(unsigned from, unsigned to, enum packet_kind kind, size_t count)
 static void
 packet_seal(struct swarm *w, struct packet *p)
 {
-    size_t bytes = p->kind == PACKET_UDP ? GOSSIP_OVERHEAD : GREETING_BYTES;
+    size_t bytes = p->kind == PACKET_UDP ? GOSSIP_OVERHEAD
+                   : w->config.digests && p->kind <= PACKET_PULL ? STATE_BYTES : GREETING_BYTES;
 
     for (uint32_t i = 0; i < p->count; i++) {
         struct gossip_message *m = &p->message[i];
@@ -292,6 +294,14 @@ packet_travel(struct swarm *w, struct packet *p, usec_t delay)
                                            .node = p->to, .ptr = p });
 }
 
+/* True if it is the first on a connection. */
+static bool
+packet_connects(const struct swarm *w, const struct packet *p)
+{
+    return p->kind == PACKET_SYNC || p->kind == PACKET_TCP_PING ||
+           (p->kind == PACKET_PUSH && w->config.digests);
+}
+
 static void
 packet_transmit(struct swarm *w, struct packet *p)
 {
@@ -307,7 +317,7 @@ packet_transmit(struct swarm *w, struct packet *p)
             packet_travel(w, memcpy(need(malloc(size)), p, size), delay[1]);
         }
         delay[0] = copies ? delay[0] : WIRE_NEVER;
-    } else if (p->kind == PACKET_SYNC || p->kind == PACKET_TCP_PING) {
+    } else if (packet_connects(w, p)) {
         delay[0] = wire_connect(&w->wire, &w->rng, p->from, p->to);
     } else {
         delay[0] = wire_answer(&w->wire, &w->rng, p->from, p->to);
@@ -338,7 +348,7 @@ packet_send(struct swarm *w, struct packet *p)
         }
     } else {
         n->stream_bytes += p->bytes;
-        n->connections += p->kind == PACKET_SYNC || p->kind == PACKET_TCP_PING;
+        n->connections += packet_connects(w, p);
     }
     if (w->config.codec) {
         packet_code(w, p);
@@ -350,21 +360,51 @@ packet_send(struct swarm *w, struct packet *p)
     }
 }
 
-/* The whole state of a node. */
+/* The state of a node, whole or a digest alone; asked: it answers a digest alone. */
 static void
-state_send(struct swarm *w, unsigned from, unsigned to, enum packet_kind kind)
+state_send(struct swarm *w, unsigned from, unsigned to, enum packet_kind kind, bool whole,
+           bool asked)
 {
     static struct gossip_message message[STATE_COUNT_MAX];
+    const struct swim *s = w->node[from].swim;
     struct packet *p;
     size_t count = 0;
 
-    while (count < STATE_COUNT_MAX &&
-           swim_state_at(w->node[from].swim, count, &message[count])) {
+    if (w->config.digests) {
+        message[count++] = (struct gossip_message){ .kind = GOSSIP_DIGEST,
+                                                    .digest = swim_digest(s) };
+    }
+    for (size_t i = 0; whole && count < STATE_COUNT_MAX && swim_state_at(s, i, &message[count]);
+         i++) {
         count++;
     }
     p = packet_new(from, to, kind, count);
+    p->asked = asked;
     memcpy(p->message, message, count * sizeof message[0]);
     packet_send(w, p);
+}
+
+/* Push/pull begins: in short with those that the node knows to be there. */
+static void
+sync_send(struct swarm *w, unsigned from, unsigned to)
+{
+    const struct swim *s = w->node[from].swim;
+    struct cluster_addr addr = swarm_addr(to);
+    bool whole = w->config.digests;
+    struct swim_member m;
+
+    for (size_t i = 1; whole && swim_member_at(s, i, &m); i++) {
+        whole = m.state != MEMBER_ALIVE || memcmp(&m.info->addr, &addr, sizeof addr) != 0;
+    }
+    state_send(w, from, to, whole ? PACKET_PUSH : PACKET_SYNC, whole, false);
+}
+
+/* True if the sender of a state held what the node holds now. */
+static bool
+sync_is_same(const struct swarm *w, unsigned node, const struct packet *p)
+{
+    return p->count > 0 && p->message[0].kind == GOSSIP_DIGEST &&
+           p->message[0].digest == swim_digest(w->node[node].swim);
 }
 
 /* -- steps ------------------------------------------------------------------------------------- */
@@ -423,10 +463,7 @@ node_step(struct swarm *w, unsigned node, const struct swim_event *ev)
         unsigned to = node_at(w, &out.sync[i]);
 
         if (to < w->config.nodes && to != node) {
-            struct packet *p = packet_new(node, to, PACKET_SYNC, 0);
-
-            p->asked = w->config.digests ? swim_digest(n->swim) : 0;
-            packet_send(w, p);
+            sync_send(w, node, to);
         }
     }
     for (size_t i = 0; i < out.tcp_count; i++) {
@@ -461,19 +498,24 @@ packet_deliver(struct swarm *w, struct packet *p)
     case PACKET_PUSH:
         ev.kind = SWIM_STATE;
         node_step(w, p->to, &ev);
-        state_send(w, p->to, p->from, PACKET_PULL);
+        state_send(w, p->to, p->from, PACKET_PULL, !sync_is_same(w, p->to, p), false);
         break;
     case PACKET_SYNC:
-        if (p->asked != swim_digest(w->node[p->to].swim)) {
+        if (w->config.digests) {
+            state_send(w, p->to, p->from, PACKET_PULL, !sync_is_same(w, p->to, p), true);
+        } else {
             packet_send(w, packet_new(p->to, p->from, PACKET_WANT, 0));
         }
         break;
     case PACKET_WANT:
-        state_send(w, p->to, p->from, PACKET_PUSH);
+        state_send(w, p->to, p->from, PACKET_PUSH, true, false);
         break;
     case PACKET_PULL:
         ev.kind = SWIM_STATE;
         node_step(w, p->to, &ev);
+        if (p->asked && !sync_is_same(w, p->to, p)) {
+            state_send(w, p->to, p->from, PACKET_PUSH, true, false); /* again, all of it */
+        }
         break;
     case PACKET_TCP_PING:
         if (p->asked == swarm_id(p->to)) {

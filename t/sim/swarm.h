@@ -25,13 +25,13 @@ struct packet {
     struct packet *next;
     uint32_t from, to;
     node_id  from_id;
-    uint64_t asked; /* TCP_PING: who is meant; SYNC: the digest of what is held */
+    uint64_t asked; /* TCP_PING: who is meant; PULL: not 0: it answers a digest alone */
     enum packet_kind {
         PACKET_UDP,
-        PACKET_SYNC, /* a connection for push/pull */
-        PACKET_WANT, /* on it: what you hold differs */
-        PACKET_PUSH,
-        PACKET_PULL,
+        PACKET_SYNC, /* a connection for push/pull: a digest, or nothing yet if there are none */
+        PACKET_WANT, /* on it, if there are none: greetings */
+        PACKET_PUSH, /* a whole state: on it, or, if there are digests, a connection */
+        PACKET_PULL, /* the answer: a whole state, or a digest alone: of the same */
         PACKET_TCP_PING,
         PACKET_TCP_ACK,
     } kind;
@@ -60,7 +60,7 @@ struct sim_node {
     /* What it sent. */
     uint64_t sent, sent_bytes;           /* datagrams */
     uint64_t stream_bytes, connections;  /* TCP */
-    uint64_t messages[GOSSIP_RING + 1];
+    uint64_t messages[GOSSIP_DIGEST + 1];
 };
 
 /* What a run counts. */
@@ -75,7 +75,8 @@ struct swarm_config {
     struct swim_config swim; /* of every node but for self and seed */
     bool   joining;          /* the first three are known at the start, and nobody else */
     bool   codec;
-    bool   digests;          /* push/pull begins with a digest, and ends if they are equal */
+    bool   digests;          /* push/pull is that of src/node/control_sync.c, of members alone;
+                                without, whole states are exchanged each time */
     bool   own_infos;        /* each node keeps descriptions of its own */
     bool   check;            /* safety after every step; for small swarms */
     double loss;
