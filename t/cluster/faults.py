@@ -349,6 +349,27 @@ def late():
         tap.between(list(owners.values()).count(index), 50, 150, "it owns about a quarter")
 
 
+def forgotten():
+    """Paused until the others forget it; they write its keys meanwhile; it comes back."""
+    keys = [b"back-%d" % i for i in range(300)]
+    with Cluster(3, auto_forget="2s", **FAULTY) as c:
+        its = [key for key, index in c.owners(keys).items() if index == 2]  # stores them, too
+        tap.ok(len(its) > 50, "it owns a third", len(its))
+        c.pause(2)
+        with c.conn(0) as conn:
+            tap.ok(wait_until(lambda: all(conn.set(key, b"new") == b"STORED\r\n" for key in its),
+                              AGREE),
+                   "the others take its keys over")
+        c.resume(2)
+        tap.ok(wait_until(lambda: c.node(2).figure("strays") >= len(its), AGREE),
+               "it throws away what it held")
+        c.agree(3)
+        for index in range(3):
+            with c.conn(index) as conn:
+                tap.is_({conn.get(key) for key in its} - {b"new", None}, set(),
+                        "through node %d: nothing that was overwritten" % index)
+
+
 if __name__ == "__main__":
     program_exists()
-    tap.run([killed_and_missed, killed_and_told, multigets, paused, left, late])
+    tap.run([killed_and_missed, killed_and_told, multigets, paused, left, late, forgotten])
