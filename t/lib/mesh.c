@@ -186,7 +186,7 @@ mesh_copy(const struct mesh *m, const struct iovec *iov, int count, struct iovec
     return n;
 }
 
-/* From the calling node to the one that is called. */
+/* From the calling node to the one that is called, whose session has a turn that is not ended. */
 static bool
 wire_out(struct mesh *m, unsigned from, unsigned to)
 {
@@ -197,7 +197,6 @@ wire_out(struct mesh *m, unsigned from, unsigned to)
 
     if (session_has_work(x->peer)) {
         session_resume(x->peer, m->node[to].now);
-        mesh_need(session_park(x->peer), "park");
         return true;
     }
     count = link_tx(x->link, iov, SPANS);
@@ -207,17 +206,15 @@ wire_out(struct mesh *m, unsigned from, unsigned to)
     room = session_rx_space(x->peer);
     n = mesh_copy(m, iov, count, room);
     if (n == 0) {
-        mesh_need(session_park(x->peer), "park");
         return false;
     }
     link_tx_done(x->link, n);
     session_rx(x->peer, n, m->node[to].now);
-    mesh_need(session_park(x->peer), "park");
     m->frames++;
     return true;
 }
 
-/* And back. */
+/* And back, at the end of that turn. */
 static bool
 wire_back(struct mesh *m, unsigned from, unsigned to)
 {
@@ -297,6 +294,7 @@ mesh_pump(struct mesh *m)
                 if (m->wire[from][to].link && !m->held[from][to]) {
                     moved = wire_out(m, from, to) || moved;
                     moved = wire_back(m, from, to) || moved;
+                    mesh_need(session_park(m->wire[from][to].peer), "park");
                 }
             }
         }
