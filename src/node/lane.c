@@ -11,15 +11,36 @@ struct lane_value {
     struct value_cursor cursor;
 };
 
+#define SPARE_MAX 16u /* values */
+
+static struct lane_value *
+value_new(struct lane *l)
+{
+    struct lane_value *v = l->spare;
+
+    if (!v) {
+        return malloc(sizeof *v);
+    }
+    l->spare = v->next;
+    l->spare_count--;
+    return v;
+}
+
 static void
-value_free(struct lane_value *v, struct store_ctx *ctx)
+value_free(struct lane *l, struct lane_value *v, struct store_ctx *ctx)
 {
     if (v->pinned) {
         store_unpin(ctx, v->item);
     } else {
         store_drop(ctx, v->item);
     }
-    free(v);
+    if (l->spare_count == SPARE_MAX) {
+        free(v);
+        return;
+    }
+    v->next = l->spare;
+    l->spare = v;
+    l->spare_count++;
 }
 
 static void
@@ -38,7 +59,7 @@ bool
 lane_add(struct lane *l, struct store_ctx *ctx, uint64_t id, uint16_t first, struct item *item,
          bool pinned)
 {
-    struct lane_value *v = malloc(sizeof *v);
+    struct lane_value *v = value_new(l);
 
     if (!v) {
         if (pinned) {
@@ -125,7 +146,7 @@ part_end(struct lane *l, struct store_ctx *ctx)
         l->last = NULL;
     }
     if (v->cursor.left == 0) {
-        value_free(v, ctx);
+        value_free(l, v, ctx);
     } else {
         lane_append(l, v);
     }
@@ -164,7 +185,13 @@ lane_drop(struct lane *l, struct store_ctx *ctx)
         struct lane_value *v = l->first;
 
         l->first = v->next;
-        value_free(v, ctx);
+        value_free(l, v, ctx);
+    }
+    while (l->spare) {
+        struct lane_value *v = l->spare;
+
+        l->spare = v->next;
+        free(v);
     }
     *l = (struct lane){ 0 };
 }

@@ -24,6 +24,8 @@ struct lane_value; /* lane.c */
 /* A zeroed struct is an empty lane. */
 struct lane {
     struct lane_value *first, *last;
+    struct lane_value *spare;     /* those that were used */
+    unsigned           spare_count;
     size_t             bytes;     /* of values that are not sent yet */
     size_t             part_left; /* bytes of the first value that belong to the part in work */
     unsigned           head_left; /* bytes of its header */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #define POOL_MAX  1024u          /* spare segments a worker keeps */
+#define SPARE_MAX 32u            /* spare blocks of each class: 1 MiB in all */
 #define BLOCK_MIN 512u           /* bytes; so that a trickle of short replies shares a block */
 #define HOLD_MAX  (16u << 10)    /* bytes; more of them do not wait for what belongs with them */
 #define PIECE_MAX 1024u          /* bytes; longer pieces are not worth a copy */
@@ -13,9 +14,10 @@ enum txq_kind { TXQ_LENT, TXQ_BLOCK, TXQ_BLOB, TXQ_ITEM, TXQ_HOLE };
 
 /* Heap memory that several segments may point into. */
 struct txq_block {
-    size_t refs; /* segments */
-    size_t cap, used;
-    char   bytes[];
+    struct txq_block *next; /* among the spare ones */
+    size_t            refs; /* segments */
+    size_t            cap, used;
+    char              bytes[];
 };
 
 struct txq_segment {
@@ -50,6 +52,65 @@ txq_pool_fini(struct txq_pool *p)
         free(s);
     }
     p->spare_count = 0;
+    for (unsigned i = 0; i < TXQ_CLASSES; i++) {
+        while (p->block[i]) {
+            struct txq_block *b = p->block[i];
+
+            p->block[i] = b->next;
+            free(b);
+        }
+        p->block_count[i] = 0;
+    }
+}
+
+/* The least class whose blocks take n bytes; TXQ_CLASSES: none does. */
+static unsigned
+block_class(size_t n)
+{
+    unsigned class = 0;
+
+    while (class < TXQ_CLASSES && (size_t)BLOCK_MIN << class < n) {
+        class++;
+    }
+    return class;
+}
+
+/* An empty block of the queue's for n bytes; no segment refers to it yet.  NULL: no memory. */
+static struct txq_block *
+block_new(struct txq *q, struct txq_pool *p, size_t n)
+{
+    unsigned class = block_class(n);
+    size_t cap = class < TXQ_CLASSES ? (size_t)BLOCK_MIN << class : n;
+    struct txq_block *b = class < TXQ_CLASSES ? p->block[class] : NULL;
+
+    if (b) {
+        p->block[class] = b->next;
+        p->block_count[class]--;
+    } else {
+        b = malloc(sizeof *b + cap);
+        if (!b) {
+            return NULL;
+        }
+    }
+    *b = (struct txq_block){ .cap = cap };
+    q->heap_bytes += cap;
+    return b;
+}
+
+static void
+block_free(struct txq *q, struct txq_pool *p, struct txq_block *b)
+{
+    unsigned class = block_class(b->cap);
+
+    assert(b->refs == 0 && q->heap_bytes >= b->cap);
+    q->heap_bytes -= b->cap;
+    if (class == TXQ_CLASSES || p->block_count[class] == SPARE_MAX) {
+        free(b);
+        return;
+    }
+    b->next = p->block[class];
+    p->block[class] = b;
+    p->block_count[class]++;
 }
 
 static struct txq_segment *
@@ -80,10 +141,9 @@ segment_drop(struct txq *q, struct txq_pool *p, struct txq_segment *s)
         q->holes--;
         break;
     case TXQ_BLOCK:
-        assert(s->u.bytes.block->refs > 0 && q->heap_bytes >= s->u.bytes.block->cap);
+        assert(s->u.bytes.block->refs > 0);
         if (--s->u.bytes.block->refs == 0) {
-            q->heap_bytes -= s->u.bytes.block->cap;
-            free(s->u.bytes.block);
+            block_free(q, p, s->u.bytes.block);
         }
         break;
     case TXQ_BLOB:
@@ -152,7 +212,7 @@ txq_lend(struct txq *q, struct txq_pool *p, const char *bytes, size_t n)
 
 /* A block with room for n bytes more: the last one's if it has it, else a new one (refs 0). */
 static struct txq_block *
-block_find(struct txq *q, size_t n)
+block_find(struct txq *q, struct txq_pool *p, size_t n)
 {
     struct txq_block *b;
     size_t cap;
@@ -165,13 +225,7 @@ block_find(struct txq *q, size_t n)
     }
     /* Grows with the queue, so that a long one is made of few blocks. */
     cap = q->bytes < BLOCK_MIN ? BLOCK_MIN : q->bytes > BLOCK_MAX ? BLOCK_MAX : q->bytes;
-    cap = n > cap ? n : cap;
-    b = malloc(sizeof *b + cap);
-    if (b) {
-        *b = (struct txq_block){ .cap = cap };
-        q->heap_bytes += cap;
-    }
-    return b;
+    return block_new(q, p, n > cap ? n : cap);
 }
 
 bool
@@ -183,7 +237,7 @@ txq_copy(struct txq *q, struct txq_pool *p, const char *bytes, size_t n)
     if (n == 0) {
         return true;
     }
-    b = block_find(q, n);
+    b = block_find(q, p, n);
     if (!b) {
         return false;
     }
@@ -192,8 +246,7 @@ txq_copy(struct txq *q, struct txq_pool *p, const char *bytes, size_t n)
         s = segment_new(p);
         if (!s) {
             if (b->refs == 0) {
-                q->heap_bytes -= b->cap;
-                free(b);
+                block_free(q, p, b);
             }
             return false;
         }
@@ -503,14 +556,13 @@ txq_done(struct txq *q, struct txq_pool *p, size_t n)
 
 /* The same between holes: one block for all, and every piece stays where it is. */
 static bool
-txq_keep_between(struct txq *q)
+txq_keep_between(struct txq *q, struct txq_pool *p)
 {
-    struct txq_block *b = malloc(sizeof *b + q->lent_bytes);
+    struct txq_block *b = block_new(q, p, q->lent_bytes);
 
     if (!b) {
         return false;
     }
-    *b = (struct txq_block){ .cap = q->lent_bytes };
     for (struct txq_segment *s = q->first; s; s = s->next) {
         if (s->kind == TXQ_LENT && s->left > 0) {
             memcpy(b->bytes + b->used, s->u.bytes.ptr, s->left);
@@ -521,8 +573,7 @@ txq_keep_between(struct txq *q)
             b->refs++;
         }
     }
-    assert(b->used == b->cap);
-    q->heap_bytes += b->cap;
+    assert(b->used == q->lent_bytes);
     q->lent_bytes = 0;
     return true;
 }
@@ -536,7 +587,7 @@ txq_keep(struct txq *q, struct txq_pool *p)
         return true;
     }
     if (q->holes > 0) {
-        return txq_keep_between(q);
+        return txq_keep_between(q, p);
     }
     *q = (struct txq){ .heap_bytes = old.heap_bytes, .holes = old.holes };
     for (struct txq_segment *s = old.first, *next; s; s = next) {

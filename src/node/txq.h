@@ -3,9 +3,10 @@
  *
  * A queue of segments: bytes in a buffer of the worker (lent to the queue), bytes in heap blocks of
  * its own, and values that are sent from the slab without a copy (pinned items).  Segments come
- * from a pool of the worker, so a queue that empties within a turn allocates nothing; only
- * txq_keep(), which moves lent bytes to the heap because the worker needs its buffer back, and
- * values too large for that buffer ask malloc for memory.
+ * from a pool of the worker, so a queue that empties within a turn allocates nothing.  Heap blocks
+ * are for txq_keep(), which moves lent bytes there because the worker needs its buffer back, and
+ * for values too large for that buffer; those of up to 16 KiB come from the pool, too, for a client
+ * that waits for several nodes needs some for each request.
  *
  * A hole is the place of an answer that another node still owes: what stands behind it waits until
  * it is filled, and so does what stands before it, up to the last mark.  A mark is set where the
@@ -22,12 +23,17 @@
 #include <sys/uio.h>
 
 struct txq_segment; /* txq.c */
+struct txq_block;   /* txq.c */
 
-/* Spare segments of one worker. */
+#define TXQ_CLASSES 6 /* of blocks: 512 bytes, twice as many, and so on */
+
+/* Spare segments and blocks of one worker. */
 struct txq_pool {
     struct store_ctx   *ctx;   /* kept: pins are dropped through it */
     struct txq_segment *spare;
     size_t              spare_count;
+    struct txq_block   *block[TXQ_CLASSES];
+    unsigned            block_count[TXQ_CLASSES];
 };
 
 /* A zeroed struct is an empty queue. */
@@ -40,7 +46,7 @@ struct txq {
 };
 
 void txq_pool_init(struct txq_pool *p, struct store_ctx *ctx);
-/* Frees the spare segments; every queue has been dropped by then. */
+/* Frees what is spare; every queue has been dropped by then. */
 void txq_pool_fini(struct txq_pool *p);
 
 /*

@@ -1,10 +1,11 @@
 /*
  * Linked with --wrap for the allocators, so that it sees each call that our code makes.
  */
-#include "drive.h"
+#include "mesh.h"
 #include "node/packets.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +120,123 @@ Test(session_allocs, a_request_allocates_nothing)
     }
     buf_free(&in);
     drive_node_fini(&n);
+}
+
+/* Three nodes, and clients of the first one: what belongs to the others costs no memory either. */
+static struct {
+    struct mesh mesh;
+    struct drive client[4];
+    char own[64], near[64], far[64], line[4096];
+} many;
+
+/* One client's input in one read; what is to be answered is, by the nodes that own it. */
+static void
+cluster_turn(struct drive *d, const char *in, size_t len)
+{
+    d->got.len = 0;
+    cr_assert(drive_turn(d, in, len, DRIVE_ALL, DRIVE_ALL) == len);
+}
+
+static void
+cluster_begin(void)
+{
+    static char large[100000];
+    struct buf in = { 0 };
+
+    mesh_init(&many.mesh, 3, (const char *const[]){ "memory_limit=64m", NULL });
+    for (unsigned i = 0; i < 4; i++) {
+        mesh_client(&many.mesh, 0, &many.client[i]);
+    }
+    mesh_key(&many.mesh, 0, "own", 0, many.own);
+    mesh_key(&many.mesh, 1, "near", 0, many.near);
+    mesh_key(&many.mesh, 2, "far", 0, many.far);
+    memset(large, 'l', sizeof large);
+    cr_assert(buf_printf(&in,
+                         "set %s 0 0 3\r\nabc\r\nset %s 0 0 3\r\n100\r\nset %s 0 0 %zu\r\n",
+                         many.own, many.near, many.far, sizeof large));
+    cr_assert(buf_add(&in, large, sizeof large) && buf_add(&in, "\r\n", 2));
+    mesh_say(&many.mesh, &many.client[0], in.ptr, in.len, DRIVE_ALL);
+    buf_free(&in);
+}
+
+/* So much to each of the other nodes that more than one block of frames was used. */
+static void
+cluster_fill(void)
+{
+    int len = sprintf(many.line, "get %s\r\nget %s\r\nget none1 none2 none3 none4\r\n", many.near,
+                      many.far);
+
+    for (int i = 0; i < 2000; i++) {
+        cluster_turn(&many.client[0], many.line, (size_t)len);
+        mesh_pump(&many.mesh);
+    }
+}
+
+static void
+cluster_end(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        drive_fini(&many.client[i]);
+    }
+    mesh_fini(&many.mesh);
+}
+
+Test(session_allocs, a_request_to_another_node_allocates_nothing)
+{
+    /* o, n and f stand for the keys. */
+    static const struct {
+        const char *why, *in;
+        unsigned each; /* allocations of each request */
+    } row[] = {
+        { "get", "get %n\r\n", 0 },
+        { "a miss", "get none1\r\nget none2\r\nget none3\r\nget none4\r\n", 0 },
+        { "set", "set %n 1 0 3\r\n123\r\n", 0 },
+        { "gets", "gets %n\r\n", 0 },
+        { "incr", "incr %n 1\r\ndecr %n 1\r\n", 0 },
+        { "noreply", "set %n 0 0 3 noreply\r\n100\r\n", 0 },
+        { "mg", "mg %n s v t f k Oabc\r\n", 0 },
+        { "ms", "ms %n 3 T1000 q\r\n100\r\n", 0 },
+        { "pipeline", "get %n\r\nset %n 0 0 3\r\n100\r\nget %n\r\nget %n\r\nget %n\r\n",
+          0 },
+        { "multiget", "get %n %n %n\r\n", 0 },
+        { "multiget of several owners", "get %o %n none1 none2 none3 %o %n\r\n", 0 },
+        /* Its last key stays in the input until the others are answered. */
+        { "multiget that is loud", "gets %o %n none1 none2 none3 %o %n\r\n", 1 },
+        { "pipeline of several owners", "get %o\r\nget %n\r\nget %o\r\nget %n\r\nmn\r\n",
+          0 },
+        { "a long value", "get %f\r\n", 0 },
+    };
+
+    cluster_begin();
+    cluster_fill();
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        unsigned before = 0;
+        char *p = many.line;
+
+        for (const char *t = row[i].in; *t; t++) {
+            const char *key = t[0] != '%' ? NULL
+                              : t[1] == 'o' ? many.own
+                              : t[1] == 'n' ? many.near
+                                            : many.far;
+            if (key) {
+                p = stpcpy(p, key);
+                t++;
+            } else {
+                *p++ = *t;
+            }
+        }
+        for (int j = 0; j < 1010; j++) {
+            if (j == 10) { /* the pools have filled */
+                before = calls;
+            }
+            for (unsigned k = 0; k < 4; k++) {
+                cluster_turn(&many.client[k], many.line, (size_t)(p - many.line));
+            }
+            mesh_pump(&many.mesh);
+        }
+        cr_expect(eq(u32, calls - before, 4 * 1000 * row[i].each), "%s", row[i].why);
+    }
+    cluster_end();
 }
 
 /* A stream of large values takes its bookkeeping from the worker. */
