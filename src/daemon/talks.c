@@ -38,6 +38,7 @@ struct talk {
     struct peer_hello   hello; /* theirs */
     struct buf          in;
     struct buf          out;
+    size_t              held; /* of all->held */
     size_t              sent;
 };
 
@@ -69,6 +70,7 @@ talk_free(struct talk *k, int *keep_fd)
     } else {
         t->in--;
     }
+    t->held -= k->held;
     buf_free(&k->in);
     buf_free(&k->out);
     free(k);
@@ -357,6 +359,12 @@ talk_read(struct talk *k, bool *ret_more)
     k->in.len += (size_t)n;
     *ret_more = true;
     if (k->step == TALK_RECEIVING) {
+        k->held += (size_t)n;
+        k->all->held += (size_t)n;
+        if (k->all->held > TALKS_BYTES_MAX) {
+            talk_end(k, TALKS_FAILED, ENOBUFS);
+            return false;
+        }
         return talk_receive(k);
     }
     if (k->in.len < PEER_HELLO) {

@@ -3,7 +3,8 @@
  *
  * Whoever calls says first what for (proto/peer.h).  A probe is over with the answer, push/pull
  * when both sides have sent theirs, and a data link is handed to our workers behind the greeting.
- * Every conversation has a time-out, and there are at most TALKS_MAX of each direction.
+ * Every conversation has a time-out, there are at most TALKS_MAX of each direction, and what
+ * strangers send takes no more memory than TALKS_BYTES_MAX: the conversation that brings more ends.
  *
  * The sockets are in an epoll of their own, which the loop watches: libev takes a descriptor out of
  * its one only when that has another event, and until then a data link would wake two threads.
@@ -21,7 +22,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TALKS_MAX 64
+#define TALKS_MAX       64
+#define TALKS_BYTES_MAX (32u << 20) /* of states of which a part has come, all together */
 
 struct talk;
 
@@ -65,6 +67,7 @@ struct talks {
     usec_t                  patience; /* for an answer; a state may take five times as long */
     struct talk            *first;
     unsigned                in, out; /* how many */
+    size_t                  held;    /* bytes of states in part */
     int                     epoll;   /* -1: not open */
     struct ev_io            ready;   /* on it */
 };

@@ -447,3 +447,48 @@ Test(talks, a_crowd_waits_in_vain)
     until(&b.ended, 1);
     cr_expect(eq(int, b.result.end, TALKS_DONE));
 }
+
+/* A crowd of strangers, each with most of a large state, does not take the memory. */
+Test(talks, a_crowd_brings_much)
+{
+    enum { CROWD = 12 };
+    static char part[6u << 20];
+    char hello[PEER_HELLO + 4] = "";
+    int fd[CROWD];
+    size_t most = 0, sent[CROWD] = { 0 };
+
+    hello_of(9, PEER_SYNC, hello);
+    memcpy(hello + PEER_HELLO, "\0\0\x70", 4); /* 7 MB */
+    for (int i = 0; i < CROWD; i++) {
+        fd[i] = visit(&a);
+        say(fd[i], hello, sizeof hello);
+    }
+    usec_t end = clock_now() + DEADLINE;
+
+    for (bool more = true; more && clock_now() < end;) {
+        more = false;
+        for (int i = 0; i < CROWD; i++) {
+            ssize_t n = send(fd[i], part, sizeof part - sent[i], MSG_NOSIGNAL | MSG_DONTWAIT);
+
+            sent[i] = n >= 0 ? sent[i] + (size_t)n : errno == EAGAIN ? sent[i] : sizeof part;
+            more |= sent[i] < sizeof part;
+        }
+        turns(1);
+        most = a.talks.held > most ? a.talks.held : most;
+    }
+    cr_expect(gt(sz, most, 16u << 20));
+    cr_expect(le(sz, most, TALKS_BYTES_MAX));
+    cr_expect(gt(uint, a.talks.in, 0));
+    cr_expect(lt(uint, a.talks.in, CROWD));
+    for (int i = 0; i < CROWD; i++) {
+        close(fd[i]);
+    }
+    while (a.talks.in > 0 && clock_now() < end) {
+        turns(1);
+    }
+    cr_expect(zero(sz, a.talks.held));
+    talks_call(&b.talks, PEER_SYNC, &a.addr, 1);
+    until(&b.ended, 1);
+    cr_expect(eq(int, b.result.end, TALKS_DONE));
+    cr_expect(zero(sz, b.talks.held));
+}
