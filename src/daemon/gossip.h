@@ -48,7 +48,7 @@ void gossip_write_ports(const struct gossip *g, FILE *out);
 void gossip_start(struct gossip *g, struct workers *workers);
 /*
  * Gives up the node's place and tells the others; config.left is called when they know it, or at
- * once if there are none.  Again, or before the node is up: nothing.
+ * once if there are none.  Again: nothing.
  */
 void gossip_leave(struct gossip *g);
 /* Closes every socket; nothing is called any more.  Before the workers end.  NULL is fine. */
