@@ -117,7 +117,8 @@ enum swim_change_kind {
 struct swim_change {
     enum swim_change_kind kind;
     node_id               id;
-    node_id               from;  /* SUSPECTED, DIED, ACCUSED: who says so */
+    node_id               from;  /* SUSPECTED, DIED, ACCUSED: who says so; RETURNED: id if it had
+                                    left, 0 if it was dead */
     struct cluster_addr   addr;
 };
 

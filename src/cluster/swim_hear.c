@@ -255,7 +255,7 @@ member_renew(struct swim *s, uint16_t index, const struct member_info *kept)
     if (was == MEMBER_SUSPECT) {
         swim_tell(s, SWIM_REFUTED, kept->id, 0, &kept->addr);
     } else if (was != MEMBER_ALIVE) {
-        swim_tell(s, SWIM_RETURNED, kept->id, 0, &kept->addr);
+        swim_tell(s, SWIM_RETURNED, kept->id, was == MEMBER_LEFT ? kept->id : 0, &kept->addr);
         s->starved |= !roster_round_add(&s->roster, index, &s->rng);
     }
     if (!same && (was == MEMBER_ALIVE || was == MEMBER_SUSPECT)) {

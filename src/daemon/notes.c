@@ -80,7 +80,9 @@ member_log(const struct control *c, const struct control_note *n)
                  who, id_name(c, n->from, from), members_alive(c));
         return;
     case SWIM_RETURNED:
-        log_line(LOG_LEVEL_WARNING, "cluster: %s is back, %u members", who, members_alive(c));
+        /* Of whom a warning said that it is dead, one says that it is back. */
+        log_line(n->from == n->info.id ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+                 "cluster: %s is back, %u members", who, members_alive(c));
         return;
     case SWIM_LEFT:
         log_line(LOG_LEVEL_INFO, "cluster: %s left, %u members", who, members_alive(c));

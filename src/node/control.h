@@ -33,7 +33,8 @@ void control_free(struct control *c);
 enum control_note_kind {
     CONTROL_MEMBER,    /* change, of the member named here */
     CONTROL_RING,      /* a fact about the ring was learned: op; info: the name that the node had in
-                          the ring before, if it had a place */
+                          the ring before.  Not of the end of a place that this node did not know:
+                          who joins is told of all there ever were */
     CONTROL_DOUBT,     /* this node began (on) or ceased (!on) to doubt itself */
     CONTROL_PLACEMENT, /* the ring's placement is not what this node's settings say */
     CONTROL_STRANGER,  /* a packet of another cluster, or of a version that we do not speak */

@@ -87,12 +87,14 @@ ring_take(struct control *c, const struct ring_op *op, usec_t now)
 {
     const struct ring_op *old = ring_ops_find(c->ops, op->node);
     struct ring_op before = old ? *old : (struct ring_op){ .client_port = 0 };
-    struct control_note *n;
+    struct control_note *n = NULL;
 
     if (!ring_ops_merge(c->ops, op)) {
         return;
     }
-    n = control_note_add(c, CONTROL_RING);
+    if (op->kind != RING_OP_REMOVED || before.kind == RING_OP_MEMBER) {
+        n = control_note_add(c, CONTROL_RING);
+    }
     if (n) {
         n->op = *op;
         n->from = op->proposer;

@@ -533,6 +533,28 @@ Test(control, the_older_placement_wins)
     agree(4, 4);
 }
 
+/* Who joins learns of places that ended long ago, and does not tell of them as news. */
+Test(control, old_ends_are_no_news)
+{
+    struct control_out out;
+
+    cluster(4);
+    pass(2 * SEC);
+    unsigned facts = world.node[0].noted[CONTROL_RING];
+
+    control_leave(world.node[3].control, world.now, &out);
+    obey(3, &out);
+    pass(SEC);
+    stop(3);
+    cr_expect(eq(uint, world.node[0].noted[CONTROL_RING], facts + 1), "it is news to who knew it");
+    start(4);
+    seeds(4, 0, 3);
+    pass(10 * SEC);
+    cr_expect(eq(sz, control_alive(world.node[4].control), 4));
+    cr_expect(eq(uint, control_view(world.node[4].control)->ring_ops, 6));
+    cr_expect(eq(uint, world.node[4].noted[CONTROL_RING], 5), "four places and a placement");
+}
+
 /* -- going ------------------------------------------------------------------------------------- */
 
 Test(control, who_leaves_gives_up_its_place)
