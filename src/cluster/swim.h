@@ -120,6 +120,7 @@ struct swim_change {
     node_id               from;  /* SUSPECTED, DIED, ACCUSED: who says so; RETURNED: id if it had
                                     left, 0 if it was dead */
     struct cluster_addr   addr;
+    bool                  is_dead; /* ACCUSED: held dead, and not only suspected */
 };
 
 /* What the caller must do after a step.  Lent until the next one. */

@@ -106,7 +106,7 @@ swim_score(struct swim *s, int delta)
 
 /* This node is said to be suspect, dead, or to have left. */
 static void
-self_refute(struct swim *s, uint64_t incarnation, node_id from)
+self_refute(struct swim *s, uint64_t incarnation, node_id from, bool is_dead)
 {
     struct member_info info = *swim_self(s)->info;
 
@@ -117,6 +117,9 @@ self_refute(struct swim *s, uint64_t incarnation, node_id from)
     swim_announce(s, &info, incarnation);
     swim_score(s, 1);
     swim_tell(s, SWIM_ACCUSED, info.id, from, NULL);
+    if (s->change_count > 0) {
+        s->change[s->change_count - 1].is_dead = is_dead;
+    }
 }
 
 static void
@@ -366,7 +369,7 @@ swim_hear_suspect(struct swim *s, node_id id, uint64_t incarnation, node_id from
     struct member *m = &s->roster.at[index == ROSTER_NONE ? 0 : index];
 
     if (index == 0) {
-        self_refute(s, incarnation, from);
+        self_refute(s, incarnation, from, false);
         return;
     }
     if (index == ROSTER_NONE || !member_is_here(m) || !member_advance(s, m, incarnation)) {
@@ -420,7 +423,7 @@ swim_hear_dead(struct swim *s, node_id id, uint64_t incarnation, node_id from)
     struct member *m = &s->roster.at[index == ROSTER_NONE ? 0 : index];
 
     if (index == 0) {
-        self_refute(s, incarnation, from);
+        self_refute(s, incarnation, from, true);
         return;
     }
     if (index == ROSTER_NONE || m->state == MEMBER_LEFT ||

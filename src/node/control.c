@@ -152,7 +152,7 @@ change_take(struct control *c, const struct swim_change *ch, usec_t now)
     if (change_metric[ch->kind] != METRICS) {
         metric_add(c->metrics, change_metric[ch->kind], 1);
     }
-    if (ch->kind == SWIM_ACCUSED) {
+    if (ch->kind == SWIM_ACCUSED && ch->is_dead) {
         control_was_away(c, now);
     }
     c->members_moved = true;
