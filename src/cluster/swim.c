@@ -488,7 +488,9 @@ state_hear(struct swim *s, const struct gossip_message *m, node_id from)
         }
         break;
     case MEMBER_DEAD:
-        if (known && !suspected) {
+        if (index == 0) {
+            swim_hear_dead(s, info->id, info->incarnation, from); /* of us: only to be refuted */
+        } else if (known && !suspected) {
             swim_hear_suspect(s, info->id, info->incarnation, from);
         }
         break;

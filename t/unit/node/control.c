@@ -689,6 +689,30 @@ Test(control, forgotten_alive)
     }
 }
 
+/* A node came and went while another was cut off: that one's keys may have been somebody else's. */
+Test(control, rings_that_came_and_went)
+{
+    struct control_out out;
+
+    cluster(3);
+    pass(10 * SEC);
+    world.cut[0][2] = world.cut[2][0] = world.cut[1][2] = world.cut[2][1] = true;
+    pass(30 * SEC);
+    start(3);
+    seeds(3, 0, 2);
+    pass(10 * SEC);
+    control_leave(world.node[3].control, world.now, &out);
+    obey(3, &out);
+    pass(SEC);
+    stop(3);
+    cr_expect(not(world.node[2].view->past_lost));
+    memset(world.cut, 0, sizeof world.cut);
+    pass(30 * SEC);
+    agree(3, 3);
+    cr_expect(world.node[2].view->past_lost);
+    cr_expect(not(world.node[0].view->past_lost));
+}
+
 /* Who comes late to an old ring has missed nothing that it could hold anything of. */
 Test(control, late_comers_lose_nothing)
 {
