@@ -58,6 +58,7 @@ dialog_reset(struct dialog *d)
     d->line_failed = false;
     d->line_loud = false;
     d->flush_failed = false;
+    d->expect = 0;
 }
 
 void
@@ -120,6 +121,20 @@ dialog_answered(struct dialog *d)
         d->wait = WAIT_NOTHING;
         d->work = true;
     }
+}
+
+/*
+ * True if one more command may be answered now.  What other nodes owe counts with what it may come
+ * to: a client that asks for many long values and does not read them would have us keep them all.
+ */
+static inline bool
+dialog_has_room(const struct dialog *d)
+{
+    const struct worker *w = d->worker;
+    size_t owed = d->out.bytes + (w->tx_used - w->tx_queued);
+
+    return answer_has_room(w, &d->out) &&
+           (d->out.holes == 0 || owed + d->out.holes * dialog_expect(d) < ANSWER_QUEUE_MAX);
 }
 
 /* The connection becomes what its last command made of it: a watcher, or the reader of a list. */
@@ -486,7 +501,7 @@ batch_execute(struct dialog *d, unsigned n, enum batch_end end)
     for (unsigned i = 0; i < n; i++) {
         struct command *c = &w->batch[i];
 
-        if (!answer_has_room(w, &d->out) || d->dump || d->wait != WAIT_NOTHING ||
+        if (!dialog_has_room(d) || d->dump || d->wait != WAIT_NOTHING ||
             remote_must_settle(d)) {
             batch_put_back(d, i);
             return i;
@@ -604,7 +619,7 @@ dialog_work(struct dialog *d)
            (d->in.rest.len > 0 || d->dump || (d->pending && d->pending->cursor.left == 0))) {
         unsigned n, executed;
 
-        if (!answer_has_room(w, &d->out)) {
+        if (!dialog_has_room(d)) {
             dialog_pause(d);
             break;
         }

@@ -58,6 +58,8 @@ struct dialog {
     enum dialog_begun    begun;
     struct request      *requests; /* list of frames whose answers it awaits */
     uint64_t             ring;     /* number of the ring by which they were sent */
+    uint32_t             expect;   /* bytes of another node's answer, going by those before; 0: none
+                                      came yet */
     struct dialog       *answered_next;
     struct serve        *serve;    /* of a connection of another node, else NULL */
 };
@@ -70,6 +72,16 @@ void dialog_run(struct dialog *d);
 
 /* Answers one command. */
 void dialog_reply(struct dialog *d, const struct command *c, const struct reply *r);
+
+#define DIALOG_EXPECT      (32u << 10)  /* bytes: of an answer to who has got none yet */
+#define DIALOG_EXPECT_LONG (256u << 10) /* the same to who has got one in parts */
+
+/* Bytes that one more answer of another node is expected to have. */
+static inline size_t
+dialog_expect(const struct dialog *d)
+{
+    return d->expect > 0 ? d->expect : DIALOG_EXPECT;
+}
 
 /* Answers of other nodes came: it may have room again, or what it waited for. */
 void dialog_answered(struct dialog *d);

@@ -442,6 +442,19 @@ answer_excuse(struct request *r, unsigned i, enum reply_code why)
     hole_excuse(r->waiter, r->hole[i], &k.c, why);
 }
 
+/* An answer of n bytes came, or the beginning of a long one: learns what to expect of the next. */
+static void
+answer_learn(struct dialog *d, size_t n, bool is_long)
+{
+    size_t was = dialog_expect(d);
+
+    if (!is_long) {
+        d->expect = (uint32_t)(was - was / 4 + n / 4);
+    } else if (was < DIALOG_EXPECT_LONG) {
+        d->expect = DIALOG_EXPECT_LONG;
+    }
+}
+
 /* One answer, to the i-th command.  True if that was all of it. */
 static bool
 answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct slice bytes)
@@ -460,6 +473,7 @@ answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct sl
                                       slice_from(bytes, bytes.len - e->tail));
             d->lost = d->lost || !between;
             r->hole[i] = between ? between : r->hole[i];
+            answer_learn(d, bytes.len, true);
         }
         r->begun |= UINT64_C(1) << i;
         return false;
@@ -473,6 +487,7 @@ answer_take(struct request *r, unsigned i, const struct peer_entry *e, struct sl
         answer_excuse(r, i, RPL_PEER_BUSY);
     } else if (d) {
         txq_fill(&d->out, r->hole[i], bytes.ptr, bytes.len);
+        answer_learn(d, bytes.len, false);
     }
     r->hole[i] = NULL;
     return true;

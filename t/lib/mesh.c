@@ -165,7 +165,7 @@ mesh_answer(struct mesh *m, unsigned i)
         if (session_is_datagram(s)) {
             m->datagram(session_driver(s));
         } else {
-            (void)drive_turn(session_driver(s), "", 0, DRIVE_ALL, DRIVE_ALL);
+            (void)drive_turn(session_driver(s), "", 0, DRIVE_ALL, session_driver(s) == m->slow ? 0 : DRIVE_ALL);
         }
     }
 }

@@ -26,6 +26,7 @@ struct mesh {
     size_t            piece;                    /* most bytes that move at once; 0: any */
     uint64_t          view;                     /* number of the last view */
     uint64_t          frames;                   /* moves of bytes from callers so far */
+    struct drive     *slow;                     /* a client that reads nothing; or NULL */
     void (*datagram)(void *driver);             /* pushes a session of datagrams; or NULL */
 };
 

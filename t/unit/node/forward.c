@@ -594,6 +594,43 @@ Test(forward, views_that_differ)
     end();
 }
 
+/* Who asks for many long values and reads none of them is owed some, not all of them. */
+Test(forward, a_client_that_does_not_read)
+{
+    enum { LONG = 200000, GETS = 200 };
+    static char in[LONG + 200];
+    struct drive slow;
+    size_t n, each;
+
+    begin((const char *const[]){ "memory_limit=64m", NULL });
+    n = (size_t)sprintf(in, "set %s 0 0 %d\r\n", near, LONG);
+    memset(in + n, 'v', LONG);
+    n += LONG + (size_t)sprintf(in + n + LONG, "\r\n");
+    mesh_say(&m, &d, in, n, DRIVE_ALL);
+    n = 0;
+    for (int i = 0; i < GETS; i++) {
+        n += (size_t)sprintf(in + n, "get %s\r\n", near);
+    }
+    each = LONG + strlen(keyed("VALUE %n 0 200000\r\n\r\nEND\r\n"));
+    mesh_client(&m, 0, &slow);
+    for (int i = 0; i < 2; i++) {
+        /* It is known by then that they are long. */
+        size_t most = i == 0 ? 32 * each : (1 << 20) + 4 * each;
+
+        m.slow = &slow;
+        cr_assert(drive_turn(&slow, in, n, DRIVE_ALL, 0) == n);
+        mesh_pump(&m);
+        cr_expect(gt(sz, session_tx_bytes(slow.session), LONG));
+        cr_expect(le(sz, session_tx_bytes(slow.session), most));
+        m.slow = NULL;
+        mesh_say(&m, &slow, "", 0, DRIVE_ALL);
+        cr_expect(eq(sz, slow.got.len, GETS * each));
+        slow.got.len = 0;
+    }
+    drive_fini(&slow);
+    end();
+}
+
 /* A pipeline longer than what may wait for other nodes, cut anywhere. */
 Test(forward, a_long_pipeline)
 {
