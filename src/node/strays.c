@@ -25,14 +25,14 @@ strays_adopt(struct worker *w)
 
 /*
  * The newest version from before the ring of that number.  One that came and went before any worker
- * lived by it counts as the next that one did.
+ * lived by it counts as the next that one did; NEVER: no worker has lived by it or a later one.
+ * Under fence_lock.
  */
 static uint64_t
-fence_of(struct node *n, uint64_t ring_number)
+fence_find(const struct node *n, uint64_t ring_number)
 {
     struct strays_fence first = { UINT64_MAX, NEVER };
 
-    spin_lock(&n->fence_lock);
     for (unsigned i = 0; i < NODE_FENCES; i++) {
         const struct strays_fence *f = &n->fence[i];
 
@@ -40,8 +40,18 @@ fence_of(struct node *n, uint64_t ring_number)
             first = *f;
         }
     }
-    spin_unlock(&n->fence_lock);
     return first.version;
+}
+
+static uint64_t
+fence_of(struct node *n, uint64_t ring_number)
+{
+    uint64_t version;
+
+    spin_lock(&n->fence_lock);
+    version = fence_find(n, ring_number);
+    spin_unlock(&n->fence_lock);
+    return version;
 }
 
 void
@@ -62,21 +72,37 @@ struct sweep {
     struct store_ctx  *ctx;
 };
 
+/*
+ * Removes a record that is another node's by the view, unless a worker lives by a later ring and
+ * wrote it since.  No worker adopts one meanwhile: that takes the lock.
+ */
+static bool
+sweep_foreign(struct sweep *s, struct slice key, uint64_t hash)
+{
+    struct node *n = s->node;
+    bool removed;
+
+    spin_lock(&n->fence_lock);
+    removed = store_expel(s->ctx, key, hash, fence_find(n, s->view->ring_number + 1));
+    spin_unlock(&n->fence_lock);
+    return removed;
+}
+
 static void
 sweep_record(void *arg, const struct store_record *r, uint8_t class_id)
 {
     struct sweep *s = arg;
-    uint64_t hash = store_hash(r->key), newest = NEVER, since;
+    uint64_t hash = store_hash(r->key), since;
+    bool removed;
 
     (void)class_id;
-    if (ring_owner(s->view->ring, r->key, hash) == s->view->self) {
+    if (ring_owner(s->view->ring, r->key, hash) != s->view->self) {
+        removed = sweep_foreign(s, r->key, hash);
+    } else {
         since = view_owned_since(s->view, r->key, hash);
-        if (since == 0) {
-            return;
-        }
-        newest = fence_of(s->node, since);
-    } /* else it is not ours, whenever it was written */
-    if (store_expel(s->ctx, r->key, hash, newest)) {
+        removed = since != 0 && store_expel(s->ctx, r->key, hash, fence_of(s->node, since));
+    }
+    if (removed) {
         metric_add(&s->node->upkeep, M_STRAYS, 1);
     }
 }

@@ -1,5 +1,7 @@
 /* Commands whose key another node owns: from three nodes in memory, through any of them. */
 #include "mesh.h"
+#include "cluster/view.h"
+#include "node/strays.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdio.h>
@@ -770,6 +772,31 @@ Test(forward, many_changes)
          keyed("END\r\nSTORED\r\nVALUE %o 0 1\r\np\r\nEND\r\n"));
     cr_expect(mesh_sweep(&m, 0));
     says(keyed("get %o\r\n"), keyed("VALUE %o 0 1\r\np\r\nEND\r\n"));
+    end();
+}
+
+/* The ring changes while the upkeep thread goes by the one before: what is written now stays. */
+Test(forward, a_sweep_that_is_late)
+{
+    struct strays_walk walk = { 0 };
+    struct node *n;
+    struct view *v;
+
+    begin(NULL);
+    n = m.node[0].node;
+    everyone_sees(only);
+    says(keyed("set %f 0 0 3\r\nold\r\n"), "STORED\r\n");
+    everyone_sees(all);
+    v = n->view; /* it holds on to this one */
+    atomic_store(&n->view, view_swept(v, ++m.view));
+    mesh_wait(&m, USEC_PER_MSEC);
+    everyone_sees(only);
+    says(keyed("set %n 0 0 3\r\nnew\r\n"), "STORED\r\n");
+    while (strays_step(n, v, m.node[0].worker->ctx, &walk, 8)) {
+    }
+    cr_expect(eq(i64, metric_get(&n->upkeep, M_STRAYS), 1));
+    says(keyed("get %n %f\r\n"), keyed("VALUE %n 0 3\r\nnew\r\nEND\r\n"));
+    view_free(v);
     end();
 }
 
