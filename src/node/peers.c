@@ -367,8 +367,8 @@ link_probe(struct link *l, usec_t now)
     if (l->pinged != 0 && now - l->pinged > PING_WAIT) {
         link_failed(l, true, now);
         l->is_bad = true;
-    } else if (l->pinged == 0 &&
-               (now - l->heard > ping_after(l->peers) || breaker_probe(&l->breaker, &l->peers->rng, now))) {
+    } else if (l->pinged == 0 && (now - l->heard > ping_after(l->peers) ||
+                                  breaker_probe(&l->breaker, &l->peers->rng, now))) {
         (void)link_ping(l, now); /* without memory there will be another time */
     }
 }
@@ -414,7 +414,7 @@ peers_tick(struct peers *p, usec_t now)
         due = link_due(l, now);
         p->due = due < p->due ? due : p->due;
         if (!l->first && !l->making && l->out.unsent == 0) {
-            outbox_drop(&l->out, &p->pool); /* the blocks are for those that have something to say */
+            outbox_drop(&l->out, &p->pool); /* blocks are for who has something to say */
         }
         link_show(l, now);
     }

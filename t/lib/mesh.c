@@ -162,10 +162,12 @@ mesh_answer(struct mesh *m, unsigned i)
     struct session *s;
 
     while ((s = peers_next_answered(m->node[i].worker->peers)) != NULL) {
+        struct drive *d = session_driver(s);
+
         if (session_is_datagram(s)) {
-            m->datagram(session_driver(s));
+            m->datagram(d);
         } else {
-            (void)drive_turn(session_driver(s), "", 0, DRIVE_ALL, session_driver(s) == m->slow ? 0 : DRIVE_ALL);
+            (void)drive_turn(d, "", 0, DRIVE_ALL, d == m->slow ? 0 : DRIVE_ALL);
         }
     }
 }
