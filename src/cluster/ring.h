@@ -31,6 +31,9 @@ void ring_ops_free(struct ring_ops *o);
  * replaced another, or is the first about its node).  False too if it cannot be one (no such kind,
  * placement or number of replicas, no node, an impossible stamp), if the set is full, or without
  * memory: the set is unchanged then, and whoever lacks a fact is told again by the next push/pull.
+ *
+ * In a full set the end of a place that is longest ago makes room, or nodes that come and go would
+ * fill it for ever; a fact of an end that is longer ago still is none then.
  */
 bool ring_ops_merge(struct ring_ops *o, const struct ring_op *op);
 uint32_t ring_ops_count(const struct ring_ops *o);

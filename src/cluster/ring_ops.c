@@ -14,6 +14,8 @@ struct ring_ops {
     uint32_t        count;
     uint32_t        cap;
     uint64_t        digest; /* sum of fact_hash() of all */
+    uint32_t        oldest; /* place of the end that is longest ago; cap: there is none */
+    bool            oldest_is_known;
 };
 
 struct ring_ops *
@@ -181,6 +183,48 @@ ops_has(const struct ring_ops *o, uint32_t place, node_id node)
     return place < o->count && o->op[place].node == node;
 }
 
+/* Which of two ends of places is longer ago: < 0 the first. */
+static int
+end_order(const struct ring_op *a, const struct ring_op *b)
+{
+    int order = order_of((uint64_t)a->stamp, (uint64_t)b->stamp);
+
+    order = order != 0 ? order : order_of(a->proposer, b->proposer);
+    return order != 0 ? order : order_of(a->node, b->node);
+}
+
+/* Finds the end that is longest ago; false: there is none. */
+static bool
+ops_oldest(struct ring_ops *o)
+{
+    if (!o->oldest_is_known) {
+        o->oldest = o->cap;
+        for (uint32_t i = 0; i < o->count; i++) {
+            if (o->op[i].kind == RING_OP_REMOVED &&
+                (o->oldest == o->cap || end_order(&o->op[i], &o->op[o->oldest]) < 0)) {
+                o->oldest = i;
+            }
+        }
+        o->oldest_is_known = true;
+    }
+    return o->oldest < o->cap;
+}
+
+/* Gives up the oldest end in a full set for a fact that counts more; false: there is none. */
+static bool
+ops_expire(struct ring_ops *o, const struct ring_op *news)
+{
+    if (!ops_oldest(o) ||
+        (news->kind == RING_OP_REMOVED && end_order(news, &o->op[o->oldest]) < 0)) {
+        return false;
+    }
+    o->digest -= fact_hash(&o->op[o->oldest]);
+    o->count--;
+    memmove(o->op + o->oldest, o->op + o->oldest + 1, (o->count - o->oldest) * sizeof *o->op);
+    o->oldest_is_known = false;
+    return true;
+}
+
 /* Makes room for one more at the place; false: there is none. */
 static bool
 ops_open(struct ring_ops *o, uint32_t place)
@@ -214,6 +258,12 @@ ring_ops_merge(struct ring_ops *o, const struct ring_op *op)
     }
     bare = fact_bare(op);
     place = ops_place(o, bare.node);
+    if (!ops_has(o, place, bare.node) && o->count >= RING_OPS_MAX) {
+        if (!ops_expire(o, &bare)) {
+            return false;
+        }
+        place = ops_place(o, bare.node);
+    }
     if (ops_has(o, place, bare.node)) {
         if (fact_order(&bare, &o->op[place]) <= 0) {
             return false;
@@ -223,6 +273,7 @@ ring_ops_merge(struct ring_ops *o, const struct ring_op *op)
         return false;
     }
     o->op[place] = bare;
+    o->oldest_is_known = false;
     o->digest += fact_hash(&bare);
     DEBUG_ASSERT(place == 0 || o->op[place - 1].node < bare.node);
     return true;

@@ -130,13 +130,13 @@ ring_propose(struct control *c, struct ring_op op, usec_t now)
 void
 control_ring_learn(struct control *c, const struct ring_op *op, usec_t now)
 {
-    bool known = ring_ops_find(c->ops, op->node) != NULL;
+    bool possible = op->stamp >= 0 && op->stamp <= RING_STAMP_MAX;
 
-    if (op->stamp < 0 || op->stamp > RING_STAMP_MAX ||
-        (!known && ring_ops_count(c->ops) > CLUSTER_MEMBERS_MAX)) {
-        metric_add(c->metrics, M_CLUSTER_REFUSED, 1);
-    } else {
+    if (possible) {
         ring_take(c, op, now);
+    }
+    if (!possible || (op->kind != RING_OP_REMOVED && !ring_ops_find(c->ops, op->node))) {
+        metric_add(c->metrics, M_CLUSTER_REFUSED, 1); /* or there are too many members */
     }
 }
 

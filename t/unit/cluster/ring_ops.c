@@ -281,3 +281,35 @@ Test(ring_ops, order_and_bound)
     ring_ops_free(o);
     ring_ops_free(NULL);
 }
+
+/* Nodes that came and went fill the set, and still one more has its place: the oldest end goes. */
+Test(ring_ops, ends_make_room)
+{
+    struct ring_ops *o = ring_ops_new(), *reverse = ring_ops_new();
+    const uint32_t count = RING_OPS_MAX + 100;
+
+    cr_assert(o != NULL && reverse != NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ring_op a = member(i + 1, 1000 + i, 1);
+        struct ring_op b = member(count - i, 1000 + count - i - 1, 1);
+
+        a.kind = b.kind = RING_OP_REMOVED;
+        (void)ring_ops_merge(o, &a);
+        (void)ring_ops_merge(reverse, &b);
+    }
+    struct ring_op here = member(900000, 5, 1);
+
+    cr_expect(ring_ops_merge(o, &here), "though it says so since long ago");
+    cr_expect(ring_ops_merge(reverse, &here));
+    cr_expect(eq(u32, ring_ops_count(o), RING_OPS_MAX));
+    cr_expect(same_set(o, reverse), "in whatever order they were told");
+    cr_expect(eq(u64, ring_ops_digest(o), ring_ops_digest(reverse)));
+    cr_expect(eq(ptr, (void *)(uintptr_t)ring_ops_find(o, 101), NULL));
+    cr_expect(ne(ptr, (void *)(uintptr_t)ring_ops_find(o, 102), NULL));
+    struct ring_op old = member(101, 1100, 1);
+
+    old.kind = RING_OP_REMOVED;
+    cr_expect(not(ring_ops_merge(o, &old)), "it is not told for ever");
+    ring_ops_free(o);
+    ring_ops_free(reverse);
+}
