@@ -120,7 +120,7 @@ fact_order(const struct ring_op *a, const struct ring_op *b)
 static bool
 fact_is_sound(const struct ring_op *op)
 {
-    if (op->stamp < 0 || op->stamp > RING_STAMP_MAX) {
+    if (op->stamp < 0 || op->stamp > RING_STAMP_MAX || op->weight > CLUSTER_WEIGHT_MAX) {
         return false;
     }
     switch (op->kind) {

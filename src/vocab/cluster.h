@@ -17,6 +17,7 @@
 #define CLUSTER_LABEL_MAX   63    /* bytes of the cluster's name */
 #define CLUSTER_MEMBERS_MAX 16384 /* a node that hears of more refuses them, and counts */
 #define CLUSTER_OWNERS_MAX  8     /* copies of a key, at most */
+#define CLUSTER_WEIGHT_MAX  1000  /* a node that claims more is not believed */
 #define CLUSTER_PARTITIONS  4096  /* of the hash space: its top 12 bits */
 #define CLUSTER_VERSION_MIN 1     /* what this build speaks */
 #define CLUSTER_VERSION     1
