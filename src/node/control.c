@@ -398,8 +398,8 @@ packet_open(struct control *c, struct gossip_reader *r, struct slice bytes,
 }
 
 /*
- * Reads all messages of a packet before any of them counts: the ring's facts are merged, the others
- * are in c->message then.  False: the packet is none.
+ * Reads all messages of a packet into c->message before any of them counts.  False: the packet is
+ * none.
  */
 static bool
 packet_read(struct control *c, struct gossip_reader *r, size_t max)

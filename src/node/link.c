@@ -219,7 +219,7 @@ link_finish(struct link *l)
         return;
     }
     l->making = NULL;
-    if (r->count == 0) { /* there was no memory for the answer's place */
+    if (r->count == 0) { /* no memory, or its only command joined another */
         r->waiter = NULL;
         peers_request_free(l->peers, r);
         return;

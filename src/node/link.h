@@ -88,7 +88,8 @@ struct link {
     void               *driver;
     enum link_state     state;
     bool                is_gone;    /* off the view */
-    bool                is_bad;     /* does not answer pings */
+    bool                is_bad;     /* its connection is to be closed: no pong, another address,
+                                       a later run of the node, no memory for a long value */
     bool                stood;      /* it had a connection once */
     bool                is_dirty;   /* among those that peers_next_dirty() names */
     bool                news_good, news_bad; /* for peers_take_evidence() */
