@@ -149,7 +149,7 @@ member_nth(const struct swim *s, enum member_state state, size_t n)
             return &s->roster.at[i];
         }
     }
-    assert(!"so many members of this state");
+    assert(false); /* there are so many members of this state */
     return NULL;
 }
 

@@ -97,7 +97,7 @@ list_add(struct buf *b, const struct view *v)
 void
 exec_config(struct worker *w, const struct command *c, struct item *item, struct reply *r)
 {
-    struct buf list = { NULL };
+    struct buf list = { 0 };
     struct words words;
 
     (void)item;

@@ -311,14 +311,16 @@ link_up(struct link *l, uint64_t nonce, usec_t now)
     assert(l->state == LINK_DIALING);
     l->state = LINK_UP;
     l->nonce = nonce;
-    l->failures = 0;
     l->heard = now;
     l->pinged = 0;
     l->news_good = true;
-    if (l->breaker.state == BREAKER_OPEN) {
+    if (l->breaker.state == BREAKER_OPEN && l->failures > 0) {
+        l->breaker = (struct breaker){ .since = now }; /* it was not there, and now it is */
+    } else if (l->breaker.state == BREAKER_OPEN) {
         breaker_half(&l->breaker, now);
         (void)link_ping(l, now); /* without memory a request will be the proof */
     }
+    l->failures = 0;
     peer_row_add(l->row, PEER_ROW_RECONNECTS, l->stood);
     l->stood = true;
     link_show(l, now);

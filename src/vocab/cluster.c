@@ -51,6 +51,6 @@ gossip_size(const struct gossip_message *m)
     case GOSSIP_DIGEST:
         return TLV + 8 + 8;
     }
-    assert(!"a kind of message");
+    assert(false); /* it is a kind of message */
     return 0;
 }
