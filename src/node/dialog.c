@@ -324,7 +324,7 @@ dialog_stream(struct dialog *d)
 
     assert(item && d->swallow == 0);
     d->active = d->worker->now;
-    if (!pending_write(w, p, &d->in.rest)) {
+    if (!pending_write(w, &p->cursor, &d->in.rest)) {
         return dialog_give_up(d);
     }
     if (p->cursor.left > 0) {

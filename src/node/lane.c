@@ -123,15 +123,31 @@ lane_iov(struct lane *l, const struct store *store, struct iovec *iov, int max)
     return count;
 }
 
+static size_t
+spans_bytes(const struct iovec *iov, int count)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < count; i++) {
+        n += iov[i].iov_len;
+    }
+    return n;
+}
+
+int
+lane_behind(struct lane *l, const struct store *store, struct iovec *iov, int count, int max,
+            size_t unsent)
+{
+    if (spans_bytes(iov, count) < unsent) {
+        return count;
+    }
+    return count + lane_iov(l, store, iov + count, max - count);
+}
+
 bool
 lane_shown(const struct lane *l, const struct iovec *iov, int count)
 {
-    size_t seen = 0;
-
-    for (int i = 0; i < count; i++) {
-        seen += iov[i].iov_len;
-    }
-    return seen == l->head_left + l->part_left;
+    return spans_bytes(iov, count) == l->head_left + l->part_left;
 }
 
 /* The part is sent: the next value's turn comes, and this one's again unless it is done. */

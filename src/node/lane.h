@@ -42,6 +42,12 @@ MUST_CHECK bool lane_add(struct lane *l, struct store_ctx *ctx, uint64_t id, uin
                          struct item *item, bool pinned);
 /* Up to max spans of one part; 0: nothing to send. Lent until the next call. */
 int lane_iov(struct lane *l, const struct store *store, struct iovec *iov, int max);
+/*
+ * The same behind count spans of frames that are there already, if they are all of the unsent bytes
+ * of such; returns how many there are then.
+ */
+int lane_behind(struct lane *l, const struct store *store, struct iovec *iov, int count, int max,
+                size_t unsent);
 /* True if these spans, which lane_iov() gave, are all that is left of the part. */
 bool lane_shown(const struct lane *l, const struct iovec *iov, int count);
 /* Up to n of those bytes are gone; returns how many of the n belonged to the part. */

@@ -456,8 +456,7 @@ int
 link_tx(struct link *l, struct iovec *iov, int max)
 {
     const struct store *store = l->peers->worker->node->store;
-    size_t seen = 0;
-    int count = 0;
+    int count;
 
     if (l->state != LINK_UP) {
         return 0;
@@ -471,13 +470,7 @@ link_tx(struct link *l, struct iovec *iov, int max)
         return count + outbox_iov(&l->out, iov + count, max - count);
     }
     count = outbox_iov(&l->out, iov, max);
-    for (int i = 0; i < count; i++) {
-        seen += iov[i].iov_len;
-    }
-    if (seen == l->out.unsent) {
-        count += lane_iov(&l->lane, store, iov + count, max - count);
-    }
-    return count;
+    return lane_behind(&l->lane, store, iov, count, max, l->out.unsent);
 }
 
 void

@@ -59,13 +59,13 @@ pending_free(struct worker *w, struct pending *p)
 }
 
 bool
-pending_write(struct worker *w, struct pending *p, struct slice *in)
+pending_write(struct worker *w, struct value_cursor *v, struct slice *in)
 {
-    while (in->len > 0 && p->cursor.left > 0) {
-        if (!store_extend(w->ctx, &p->cursor)) {
+    while (in->len > 0 && v->left > 0) {
+        if (!store_extend(w->ctx, v)) {
             return false;
         }
-        *in = slice_from(*in, value_cursor_write(&p->cursor, w->node->store, *in));
+        *in = slice_from(*in, value_cursor_write(v, w->node->store, *in));
     }
     return true;
 }

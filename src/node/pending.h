@@ -29,9 +29,10 @@ struct pending *pending_new(struct worker *w, const struct command *c, struct it
 /* Back to the worker, with what is left of it.  NULL is fine. */
 void pending_free(struct worker *w, struct pending *p);
 /*
- * Moves bytes of the value from the front of *in into the item, which gets the memory for them now;
- * false: there is none for those that are left.
+ * Moves bytes of the value from the front of *in to the cursor of an item that execute_reserve() or
+ * execute_hold() made, which gets the memory for them now; false: there is none for those that are
+ * left.
  */
-bool pending_write(struct worker *w, struct pending *p, struct slice *in);
+bool pending_write(struct worker *w, struct value_cursor *v, struct slice *in);
 /* Frees the worker's spare ones. */
 void pending_fini(struct worker *w);

@@ -1,6 +1,7 @@
 #include "node/remote.h"
 #include "node/execute.h"
 #include "node/forward.h"
+#include "node/pending.h"
 #include "node/route.h"
 #include "store/store.h"
 
@@ -31,7 +32,7 @@ remote_settle(struct dialog *d)
 
 void
 remote_send(struct dialog *d, const struct command *c, uint16_t place, enum peer_value value,
-               struct item *item)
+            struct item *item)
 {
     enum reply_code why = RPL_PEER_DOWN;
     struct reply r;
@@ -72,12 +73,9 @@ remote_item(struct worker *w, const struct command *c)
         return NULL;
     }
     value_cursor_init(&v, w->node->store, item);
-    while (value.len > 0) {
-        if (!store_extend(w->ctx, &v)) {
-            store_drop(w->ctx, item);
-            return NULL;
-        }
-        value = slice_from(value, value_cursor_write(&v, w->node->store, value));
+    if (!pending_write(w, &v, &value)) {
+        store_drop(w->ctx, item);
+        return NULL;
     }
     return item;
 }

@@ -357,7 +357,7 @@ serve_part(struct dialog *d, const struct peer_frame *f, struct slice body)
         d->closing = d->broken = true;
         return;
     }
-    if (!pending_write(d->worker, p, &body)) {
+    if (!pending_write(d->worker, &p->cursor, &body)) {
         serve_value_end(d, f, at, false);
     } else if (last) {
         serve_value_end(d, f, at, true);
@@ -421,8 +421,7 @@ serve_tx(struct dialog *d, struct iovec *iov, int max)
 {
     struct worker *w = d->worker;
     struct lane *l = &d->serve->lane;
-    size_t seen = 0;
-    int count = 0;
+    int count;
 
     d->part_first = l->begun;
     if (d->part_first) {
@@ -433,13 +432,7 @@ serve_tx(struct dialog *d, struct iovec *iov, int max)
         return count + txq_iov(&d->out, &w->txq, iov + count, max - count);
     }
     count = txq_iov(&d->out, &w->txq, iov, max);
-    for (int i = 0; i < count; i++) {
-        seen += iov[i].iov_len;
-    }
-    if (seen == d->out.bytes) {
-        count += lane_iov(l, w->node->store, iov + count, max - count);
-    }
-    return count;
+    return lane_behind(l, w->node->store, iov, count, max, d->out.bytes);
 }
 
 void
