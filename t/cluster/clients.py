@@ -6,15 +6,13 @@ straight to the owner.
 
 import concurrent.futures
 import os
-import re
-import shutil
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
+import scripts  # noqa: E402
 import tap  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from server import program_exists  # noqa: E402
@@ -46,25 +44,7 @@ PLACED = [
 
 def script(report, name, package, interpreter, path, args):
     """Runs a client's script; report gets (passed, name, why) for each of its lines."""
-    if shutil.which(interpreter) is None:
-        report.append((None, name, "there is no %s" % interpreter))
-        return
-    done = subprocess.run([interpreter, path] + [str(a) for a in args], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
-                          env=ENVIRONMENT, check=False)
-    if done.returncode == 77:
-        report.append((None, name, "missing: %s" % package))
-        return
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
-        found = re.match(r"(not )?ok (.*)", line)
-        if line.startswith("skip "):
-            report.append((None, name + ": " + line[5:].partition(" - ")[0],
-                           line.partition(" - ")[2]))
-        if found:
-            what, _, why = found.group(2).partition(" - ")
-            report.append((not found.group(1), "%s: %s" % (name, what), why))
-    report.append((done.returncode == 0, name + ": the script ends well",
-                   done.stderr.decode("utf-8", "replace")[-2000:]))
+    scripts.run(report, name, package, interpreter, path, args, ENVIRONMENT)
 
 
 def session(report, c, name, package, interpreter, file, node):

@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
+import scripts  # noqa: E402
 import tap  # noqa: E402
 from server import REFERENCE, Server, program_exists  # noqa: E402
 
@@ -45,27 +46,9 @@ SESSIONS = [
 
 def session(report, name, package, interpreter, script, args):
     """Runs one client's script; report gets (passed, name, why) for each of its lines."""
-    if shutil.which(interpreter) is None:
-        report.append((None, name, "there is no %s" % interpreter))
-        return
     with Server() as s:
-        done = subprocess.run([interpreter, os.path.join(HERE, "clients", script)] + args
-                              + ["127.0.0.1", str(s.port)],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=120, env=ENVIRONMENT, check=False)
-    if done.returncode == 77:
-        report.append((None, name, "missing: %s" % package))
-        return
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
-        found = re.match(r"(not )?ok (.*)", line)
-        if line.startswith("skip "):
-            report.append((None, name + ": " + line[5:].partition(" - ")[0],
-                           line.partition(" - ")[2]))
-        if found:
-            what, _, why = found.group(2).partition(" - ")
-            report.append((not found.group(1), "%s: %s" % (name, what), why))
-    report.append((done.returncode == 0, name + ": the script ends well",
-                   done.stderr.decode("utf-8", "replace")[-2000:]))
+        scripts.run(report, name, package, interpreter, os.path.join(HERE, "clients", script),
+                    args + ["127.0.0.1", s.port], ENVIRONMENT)
 
 
 def memccapable(report, letter, word):
